@@ -1,0 +1,53 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Names of users and groups from the host's own files: a name service that is down must not stop a rescue."""
+
+from typing import Dict
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+
+
+def user_names() -> Dict[int, str]:
+    """uid -> name, from /etc/passwd."""
+    return _names("/etc/passwd")
+
+
+def group_names() -> Dict[int, str]:
+    """gid -> name, from /etc/group."""
+    return _names("/etc/group")
+
+
+def _names(path: str) -> Dict[int, str]:
+    found: Dict[int, str] = {}
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                fields = line.split(":")
+                if len(fields) > 2 and fields[2].isdigit():
+                    found.setdefault(int(fields[2]), fields[0])
+    except OSError:
+        pass
+    return found
+
+
+def uid_of(name: str) -> int:
+    """The uid of a user given by name or number. Raises RescueError."""
+    return _id_of(name, user_names(), "user")
+
+
+def gid_of(name: str) -> int:
+    """The gid of a group given by name or number. Raises RescueError."""
+    return _id_of(name, group_names(), "group")
+
+
+def _id_of(name: str, names: Dict[int, str], what: str) -> int:
+    if name.isdigit():
+        return int(name)
+    for number, known in names.items():
+        if known == name:
+            return number
+    raise RescueError("There is no %s %r on this host: give its number." % (what, name))

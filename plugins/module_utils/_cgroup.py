@@ -1,0 +1,42 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Which systemd unit and which container a process belongs to, from /proc/PID/cgroup (cgroups(7))."""
+
+import re
+from typing import Optional
+
+# docker-ID.scope, libpod-ID.scope, cri-containerd-ID.scope, /docker/ID, /kubepods/.../ID
+_CONTAINER_ID = re.compile(rb"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)")
+_LXC = re.compile(rb"/lxc(?:\.payload)?[./]([^/]+)")
+_MACHINE = re.compile(rb"/machine\.slice/machine-([^/]+)\.scope|/machine\.slice/systemd-nspawn@([^/]+)\.service")
+_UNIT = re.compile(rb"([^/]+\.(?:service|scope))(?=/|$)")
+
+
+def unit_of(cgroup: bytes) -> Optional[str]:
+    """The innermost service or scope, or None outside systemd."""
+    units = _UNIT.findall(_systemd_path(cgroup))
+    return units[-1].decode("utf-8", "backslashreplace") if units else None
+
+
+def container_of(cgroup: bytes) -> Optional[str]:
+    """The container's id (64 hex digits) or name, or None on the host itself."""
+    for line in cgroup.split(b"\n"):
+        path = line.split(b":", 2)[-1]
+        match = _CONTAINER_ID.search(path) or _LXC.search(path) or _MACHINE.search(path)
+        if match:
+            return next(group for group in match.groups() if group).decode("utf-8", "backslashreplace")
+    return None
+
+
+def _systemd_path(cgroup: bytes) -> bytes:
+    """The path in systemd's own hierarchy (v1 and hybrid), else in the unified one (v2)."""
+    paths = {}
+    for line in cgroup.split(b"\n"):
+        fields = line.split(b":", 2)
+        if len(fields) == 3:
+            paths[fields[1]] = fields[2]
+    return paths.get(b"name=systemd", paths.get(b"", b""))

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Which of all sightings a wish means. False candidates are judged away before any are counted: a decoy has no veto."""
+
+import os
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._group import group
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
+    Claim,
+    judge_folder,
+    judge_handle,
+    judge_place,
+    sentence,
+    standing,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, original_path, path_bytes, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests, parsed_checksum
+
+
+class Wish(NamedTuple):
+    """One file that a user wants: by ``path``, a magic ``link`` or a ``claim``; with ``dest`` it is copied out."""
+
+    path: Optional[bytes]
+    dest: Optional[bytes]
+    link: Optional[str]
+    claim: Claim
+    checksum: Optional[Witness]
+
+    def means(self, sighting: Sighting, path: Optional[bytes]) -> bool:
+        """Whether the sighting is a candidate; ``path`` is the wish's path, symlinks resolved.
+
+        What else the wish claims is for the judge: a holder that changed must be named, not overlooked.
+        """
+        if path is not None and path not in _paths_of(sighting):
+            return False
+        if self.link is not None:
+            return sighting.link == self.link
+        if self.claim.inode is not None:
+            return sighting.file.inode == self.claim.inode
+        if self.claim.pid is not None:
+            return sighting.process.pid == self.claim.pid
+        return path is not None
+
+
+class Candidate(NamedTuple):
+    """One distinct inode that a wish may mean; ``sighting`` is the one with the fewest reasons against it."""
+
+    file: DeletedFile
+    sighting: Sighting
+    reasons: List[str]
+
+
+# The options that choose a file, as all modules take them.
+SOURCE_SPEC: Dict[str, Dict[str, Any]] = {
+    "path": {"type": "str"},
+    "path_b64": {"type": "str"},
+    "source": {"type": "dict"},
+    "pid": {"type": "int"},
+    "start_time": {"type": "int"},
+    "device": {"type": "int"},
+    "inode": {"type": "int"},
+    "checksum": {"type": "str"},
+}
+
+
+def wish_from(options: Dict[str, Any]) -> Wish:
+    """From the options ``path``, ``dest``, ``source``, ``pid``, ``start_time``, ``device``, ``inode``, ``checksum``.
+
+    ``source`` is an entry of the facts or one of its holders. Raises RescueError.
+    """
+    source = options.get("source") or {}
+    if not isinstance(source, dict):
+        raise RescueError("source must be an entry of deleted_files or one of its holders, a dictionary.")
+    merged = dict(source, **{key: value for key, value in options.items() if value is not None})
+    path = path_bytes(options) or path_bytes(source, "host_path") or path_bytes(source)
+    dest = path_bytes(options, "dest")
+    for name, value in (("path", path), ("dest", dest)):
+        # A memfd has a name that looks like a path; a source is chosen by its handle.
+        if value is not None and not value.startswith(b"/"):
+            raise RescueError("%s must be absolute: %s" % (name, printable(value)))
+    link = merged.get("link")
+    claim = Claim(**{name: _number(merged, name) for name in Claim._fields})
+    if path is None and link is None and claim == Claim():
+        raise RescueError("Say which file is meant: path, source, pid or inode.")
+    checksum = None
+    if merged.get("checksum"):
+        algorithm, digest = parsed_checksum(str(merged["checksum"]))
+        checksum = Witness("checksum", algorithm, digest, "")
+    return Wish(path, dest, None if link is None else str(link), claim, checksum)
+
+
+def find(
+    wish: Wish,
+    origin: Optional[Target],
+    path: Optional[bytes],
+    in_place: bool,
+    seen: Scan,
+    accept: Sequence[str],
+    witness: Optional[Witness],
+) -> Candidate:
+    """The one file that the wish means.
+
+    ``path`` is the wish's path with symlinks resolved and ``origin`` the place where it leads, None where it has none.
+    Unless it goes back ``in_place`` a file need not have been there; but one that was goes before one that was not.
+    ``accept`` are the reasons that the user waives. Raises RescueError where there is none, or more than one.
+    """
+    what = wish.link or "the chosen file" if path is None else printable(path)
+
+    def in_its_place(sighting: Sighting, kind: str) -> List[str]:
+        reasons = judge_handle(sighting, wish.claim)
+        if origin is not None:
+            reasons += judge_place(sighting, kind, origin.folder, origin.name)
+            if in_place:
+                reasons += judge_folder(sighting.file, origin.folder.ancestors)
+        return reasons
+
+    def anywhere(sighting: Sighting, kind: str) -> List[str]:
+        return judge_handle(sighting, wish.claim)
+
+    files = group([sighting for sighting in seen.sightings if wish.means(sighting, path)])
+    if not files:
+        raise RescueError(_nobody_holds(what, seen.unreadable), ["not_held"])
+    found = [_judged(file, in_its_place) for file in files]
+    believed = [candidate for candidate in found if not standing(candidate.reasons, accept)]
+    if not believed and not in_place:
+        found = [_judged(file, anywhere) for file in files]
+        believed = [candidate for candidate in found if not candidate.reasons]
+    if not believed:
+        refused = ["%s was not believed: %s" % (one.sighting.link, sentence(one.reasons)) for one in found]
+        reasons = sorted({reason for one in found for reason in one.reasons})
+        raise RescueError("Refused to restore %s. %s." % (what, ". ".join(refused)), reasons)
+    return believed[0] if len(believed) == 1 else _proven(believed, witness, what)
+
+
+def _judged(file: DeletedFile, judge: Callable[[Sighting, str], List[str]]) -> Candidate:
+    """The file with its best sighting: the one that least stands against."""
+    judged = [(judge(sighting, file.kind), sighting) for sighting in file.sightings]
+    reasons, best = min(judged, key=lambda pair: len(pair[0]))
+    return Candidate(file, best, reasons)
+
+
+def _proven(believed: List[Candidate], witness: Optional[Witness], what: str) -> Candidate:
+    """Of several files the newest with the content that the witness names; without a witness they must all be equal."""
+    algorithm = "sha256" if witness is None else witness.algorithm
+    versions = {}
+    for candidate in sorted(believed, key=lambda one: one.file.file.mtime_ns):
+        with readable(candidate.sighting) as fd:
+            digest = digests(fd, [algorithm])[algorithm]
+        file = candidate.file.file
+        if witness is None:
+            versions[digest, file.mode, file.uid, file.gid] = candidate
+        elif digest == witness.digest:
+            versions[digest, 0, 0, 0] = candidate
+    if len(versions) == 1:
+        return versions.popitem()[1]
+    raise RescueError(
+        "%d different deleted files were called %s and no digest proves one of them: %s. Choose with source, inode or "
+        "checksum." % (len(believed), what, ", ".join(_named(candidate) for candidate in believed)),
+        ["ambiguous"],
+    )
+
+
+def _nobody_holds(what: str, unreadable: int) -> str:
+    sentences = [
+        "No process holds %s: either the path is wrong, or its content is gone from this host. Look for it on a host "
+        "of the same release, in the package that owns it, or in a backup." % what
+    ]
+    if unreadable:
+        privilege = "" if os.geteuid() == 0 else " without root (use become)"
+        sentences.append("It may be held by one that could not be read (%d of them%s)." % (unreadable, privilege))
+    if what.endswith(DELETED.decode("ascii")):
+        sentences.append('" (deleted)" is what the kernel appends to a name: give the path without it.')
+    return " ".join(sentences)
+
+
+def _named(candidate: Candidate) -> str:
+    file = candidate.file.file
+    modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(file.mtime_ns // 10**9))
+    return "%s (inode %d, %d bytes, modified %s)" % (candidate.sighting.link, file.inode, file.size, modified)
+
+
+def _paths_of(sighting: Sighting) -> List[bytes]:
+    paths = [sighting.path, original_path(sighting.path)]
+    if sighting.host_path is not None:
+        paths += [sighting.host_path, original_path(sighting.host_path)]
+    return paths
+
+
+def _number(options: Dict[str, Any], name: str) -> Optional[int]:
+    value = options.get(name)
+    if value is None:
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise RescueError("%s must be a whole number, it is %r." % (name, value)) from error

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""copy: the content into a nameless file beside its target, holes kept, by the shortest way the kernel offers."""
+
+import errno
+import fcntl
+import os
+from typing import Callable, Iterator, List, Tuple
+
+# ioctl_ficlonerange(2), Linux 4.5: share the blocks (xfs, btrfs, ...).
+_FICLONE = 0x40049409
+
+_CHUNK = 128 * 1024 * 1024
+_BUFFER = 1024 * 1024
+
+# The kernel does not offer this way here, another one may do.
+_UNSUPPORTED = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.ETXTBSY, errno.EPERM)
+
+
+def clone_content(source: int, target: int) -> bool:
+    """Makes the empty ``target`` share the blocks of ``source``, at one moment; False where that cannot be."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+def copy_content(source: int, target: int) -> None:
+    """Makes the content of ``target`` that of ``source``, both descriptors.
+
+    A source that changes meanwhile gives a mixture: only digests tell afterwards. Raises OSError (ENOSPC, EIO).
+    """
+    os.ftruncate(target, 0)
+    size = os.fstat(source).st_size
+    for start, end in _data(source, size):
+        _copy_range(source, target, start, end)
+    os.ftruncate(target, size)
+
+
+def _data(source: int, size: int) -> Iterator[Tuple[int, int]]:
+    """The (start, end) of what is no hole."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(source, end, os.SEEK_DATA)
+            end = min(os.lseek(source, start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a hole up to the end
+                return
+            start, end = end, size  # no such seek here
+        if start < end:
+            yield start, end
+
+
+def _copy_range(source: int, target: int, start: int, end: int) -> None:
+    offset = start
+    for way in _WAYS:
+        try:
+            while offset < end:
+                done = way(source, target, offset, end - offset)
+                if not done:
+                    break
+                offset += done
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+        if offset >= end:
+            return
+
+
+def _in_kernel(source: int, target: int, offset: int, count: int) -> int:
+    return os.copy_file_range(source, target, min(count, _CHUNK), offset, offset)
+
+
+def _sendfile(source: int, target: int, offset: int, count: int) -> int:
+    os.lseek(target, offset, os.SEEK_SET)
+    return os.sendfile(target, source, offset, min(count, _CHUNK))
+
+
+def _read_write(source: int, target: int, offset: int, count: int) -> int:
+    return os.pwrite(target, os.pread(source, min(count, _BUFFER), offset), offset)
+
+
+# copy_file_range came to Python with 3.8.
+_WAYS: List[Callable[[int, int, int, int], int]] = [_in_kernel] if hasattr(os, "copy_file_range") else []
+_WAYS += [_sendfile, _read_write]

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The nameless file that content is copied into: O_TMPFILE, or where that is missing a hidden, locked, private one."""
+
+import binascii
+import fcntl
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import Iterator, NamedTuple, Optional
+
+_PREFIX = b".procfs-rescue."
+
+
+class Draft(NamedTuple):
+    """``name`` is None while the file has no name at all, as with O_TMPFILE."""
+
+    fd: int
+    name: Optional[bytes]
+
+
+@contextmanager
+def draft_in(folder: int) -> Iterator[Draft]:
+    """An empty file in the opened ``folder``, 0600; unless published by then, the end takes it away. Raises OSError."""
+    draft = _new_draft(folder)
+    try:
+        yield draft
+    finally:
+        if draft.name is not None:
+            with suppress(OSError):  # published, it has that name no more
+                os.unlink(draft.name, dir_fd=folder)
+        os.close(draft.fd)
+
+
+def _new_draft(folder: int) -> Draft:
+    try:
+        return Draft(os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder), None)
+    except OSError:  # EOPNOTSUPP, EISDIR or EINVAL, as the file system likes; a real fault shows again below
+        name = draft_name()
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells a run that sweeps that this one is alive
+        return Draft(fd, name)
+
+
+def draft_name() -> bytes:
+    return _PREFIX + binascii.hexlify(os.urandom(8))
+
+
+def sweep(folder: int) -> int:
+    """Removes what a killed run left in the opened ``folder``; returns how many files."""
+    removed = 0
+    for name in os.listdir(folder):
+        if os.fsencode(name).startswith(_PREFIX) and _is_debris(name, folder):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+                removed += 1
+    return removed
+
+
+def _is_debris(name: str, folder: int) -> bool:
+    """Ours by owner and type, and locked by no living run."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        result = os.fstat(fd)
+        if result.st_uid != os.geteuid() or not stat.S_ISREG(result.st_mode):
+            return False
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The target's part of fetch_file: which file is meant, and its content piece by piece. Nothing is written."""
+
+import base64
+import os
+from contextlib import suppress
+from typing import Any, Dict
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import find, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_target
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
+    file_of,
+    open_directory,
+    read_at,
+    readable,
+    reopen,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
+from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
+
+
+def describe(request: Dict[str, Any]) -> Dict[str, Any]:
+    """The file that ``request`` (options as `_choose.wish_from` takes them) means: path, metadata, source, checksum.
+
+    Raises RescueError, with the reason ``not_held`` where nobody holds it.
+    """
+    wish = wish_from(request)
+    mounts = own_mounts()
+    origin = None
+    if wish.path is not None:
+        with suppress(RescueError):  # its folder may be gone, that is no hindrance
+            origin = open_target(wish.path, mounts)
+    path = origin.path if origin is not None else wish.path
+    seen = scan(lambda sighting: wish.means(sighting, path))
+    witness = wish.checksum
+    if witness is None and path is not None:
+        witness = package_witnesses([path]).get(path)
+    found = find(wish, origin, path, False, seen, (), witness)
+    with readable(found.sighting) as fd:
+        digest = digests(fd, ["sha256"] if wish.checksum is None else ["sha256", wish.checksum.algorithm])
+    if wish.checksum is not None:
+        reasons = judge_content(wish.checksum, digest[wish.checksum.algorithm])
+        if reasons:
+            raise RescueError("Refused to fetch %s: %s." % (found.sighting.link, sentence(reasons)), reasons)
+    reporter = Reporter()
+    return dict(
+        path_fields(path if path is not None else found.sighting.host_path or found.sighting.path),
+        source=reporter.holder(found.sighting),
+        checksum="sha256:" + digest["sha256"],
+        **reporter.file(found.file.file),
+    )
+
+
+def piece(source: Dict[str, Any], offset: int, length: int) -> str:
+    """At most ``length`` bytes at ``offset`` of what `describe` chose, in base64; empty at the end.
+
+    Raises RescueError where the holder or the file is another one by now.
+    """
+    directory, _slash, link = str(source["link"])[len("/proc/") :].partition("/")
+    try:
+        process = open_directory("/proc/" + directory)
+        try:
+            same_process = _procfs.start_time(read_at("stat", process)) == source["start_time"]
+            pin = os.open(link, os.O_PATH | os.O_CLOEXEC, dir_fd=process)
+        finally:
+            os.close(process)
+    except FileNotFoundError as error:
+        raise RescueError(
+            "%s is gone: its holder ended or closed the file." % source["link"], ["holder_changed"]
+        ) from error
+    try:
+        if not same_process or file_of(pin).identity != (source["device"], source["inode"]):
+            raise RescueError("%s leads to another file by now." % source["link"], ["holder_changed"])
+        fd = reopen(pin)
+    finally:
+        os.close(pin)
+    try:
+        return base64.b64encode(os.pread(fd, length, offset)).decode("ascii")
+    finally:
+        os.close(fd)

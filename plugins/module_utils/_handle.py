@@ -1,0 +1,77 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Opened handles of the local kernel: everything is asked of a handle, nothing is resolved twice by its name."""
+
+import os
+from contextlib import contextmanager
+from typing import Iterator, Optional
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Sighting
+
+
+def open_directory(name: str, dir_fd: Optional[int] = None) -> int:
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+
+
+def read_at(name: str, dir_fd: Optional[int] = None) -> bytes:
+    """The whole content of a file of /proc, whose size is not known before."""
+    with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd), "rb", buffering=0) as file:
+        return file.read()
+
+
+def reopen(handle: int) -> int:
+    """A readable descriptor of the very file that an O_PATH ``handle`` leads to; only for regular files."""
+    return os.open("/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def link_text(handle: int) -> bytes:
+    """The name that the kernel gives for ``handle`` now."""
+    return os.readlink(b"/proc/self/fd/%d" % handle)
+
+
+def mount_id_of(handle: int) -> Optional[int]:
+    return _procfs.mount_id(read_at("/proc/self/fdinfo/%d" % handle))
+
+
+def file_of(handle: int) -> File:
+    return file_from(os.fstat(handle))
+
+
+def file_from(result: os.stat_result) -> File:
+    return File(
+        device=result.st_dev,
+        inode=result.st_ino,
+        mode=result.st_mode,
+        nlink=result.st_nlink,
+        uid=result.st_uid,
+        gid=result.st_gid,
+        size=result.st_size,
+        allocated=result.st_blocks * 512,
+        mtime_ns=result.st_mtime_ns,
+    )
+
+
+@contextmanager
+def readable(sighting: Sighting) -> Iterator[int]:
+    """A readable descriptor of the regular file that was sighted, through its pin or, where it has none, its link.
+
+    Raises RescueError where the link leads elsewhere by now.
+    """
+    pin = os.open(sighting.link, os.O_PATH | os.O_CLOEXEC) if sighting.handle is None else sighting.handle
+    try:
+        if file_of(pin).identity != sighting.file.identity:
+            raise RescueError("%s leads to another file by now." % sighting.link, ["holder_changed"])
+        fd = reopen(pin)
+    finally:
+        if sighting.handle is None:
+            os.close(pin)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,136 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What makes a file the original besides its bytes: owner, mode, times, ACLs, capabilities, labels, other xattrs."""
+
+import binascii
+import os
+import shlex
+import stat
+from contextlib import suppress
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+
+_CAPABILITY = "security.capability"
+
+
+class Metadata(NamedTuple):
+    """Times are nanoseconds since the epoch; ``mode`` is the permission bits with setuid, setgid and sticky."""
+
+    mode: int
+    uid: int
+    gid: int
+    atime_ns: int
+    mtime_ns: int
+    xattrs: Dict[str, bytes]
+
+    def privileges(self) -> Tuple[str, ...]:
+        """What gives whoever runs the file rights that the caller does not have."""
+        named = (("setuid", self.mode & stat.S_ISUID), ("setgid", self.mode & stat.S_ISGID))
+        found = [name for name, bit in named if bit]
+        return tuple(found + (["capabilities"] if _CAPABILITY in self.xattrs else []))
+
+    def without_privileges(self) -> "Metadata":
+        return self._replace(
+            mode=self.mode & ~(stat.S_ISUID | stat.S_ISGID),
+            xattrs={name: value for name, value in self.xattrs.items() if name != _CAPABILITY},
+        )
+
+    def as_own(self) -> "Metadata":
+        """For content that nobody vouches for: private to whoever copies it out."""
+        return self._replace(mode=0o600, uid=os.geteuid(), gid=os.getegid(), xattrs={})
+
+    def with_owner(self, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> "Metadata":
+        """With what the user gave instead."""
+        return self._replace(
+            uid=self.uid if uid is None else uid,
+            gid=self.gid if gid is None else gid,
+            mode=self.mode if mode is None else mode,
+        )
+
+
+def read_metadata(fd: int) -> Metadata:
+    result = os.fstat(fd)
+    xattrs = {}
+    try:
+        names = os.listxattr(fd)
+    except OSError:  # a file system without them
+        names = []
+    for name in names:
+        try:
+            xattrs[name] = os.getxattr(fd, name)
+        except OSError:  # taken away meanwhile, or only shown
+            continue
+    return Metadata(
+        mode=stat.S_IMODE(result.st_mode),
+        uid=result.st_uid,
+        gid=result.st_gid,
+        atime_ns=result.st_atime_ns,
+        mtime_ns=result.st_mtime_ns,
+        xattrs=xattrs,
+    )
+
+
+def apply_metadata(fd: int, wanted: Metadata) -> None:
+    """Gives ``fd`` as much of ``wanted`` as the file system takes; `differences` tells what it did not take.
+
+    The order matters: chown(2) clears setuid and capabilities, an ACL changes the group bits of the mode.
+    """
+    with suppress(OSError):
+        os.fchown(fd, wanted.uid, wanted.gid)
+    for name in _inherited(fd, wanted):
+        with suppress(OSError):
+            os.removexattr(fd, name)
+    for name in sorted(wanted.xattrs, key=_capability_last):
+        with suppress(OSError):
+            os.setxattr(fd, name, wanted.xattrs[name])
+    with suppress(OSError):
+        os.fchmod(fd, wanted.mode)
+    with suppress(OSError):
+        os.utime(fd, ns=(wanted.atime_ns, wanted.mtime_ns))
+
+
+def differences(fd: int, wanted: Metadata) -> List[str]:
+    """Names of what ``fd`` has not as ``wanted``: owner, group, mode, mtime, xattr names. atime moves when read."""
+    found = read_metadata(fd)
+    missing = [
+        name
+        for name, wants, has in (
+            ("owner", wanted.uid, found.uid),
+            ("group", wanted.gid, found.gid),
+            ("mode", wanted.mode, found.mode),
+            ("mtime", wanted.mtime_ns, found.mtime_ns),
+        )
+        if wants != has
+    ]
+    lost = [name for name, value in wanted.xattrs.items() if found.xattrs.get(name) != value]
+    return missing + sorted(lost + _inherited(fd, wanted))
+
+
+def _inherited(fd: int, wanted: Metadata) -> List[str]:
+    """ACLs that a new file has from its folder's default ACL and that the original did not have."""
+    found = read_metadata(fd).xattrs
+    return [name for name in found if name.startswith("system.posix_acl") and name not in wanted.xattrs]
+
+
+def _capability_last(name: str) -> bool:
+    return name == _CAPABILITY
+
+
+def repairs(path: bytes, original: Metadata, missing: Iterable[str]) -> List[str]:
+    """The commands that would give ``path`` what it lacks to be usable as before: owner, mode, capabilities."""
+    lacks = set(missing)
+    name = shlex.quote(printable(path))
+    commands = []
+    if lacks & {"owner", "group"}:
+        commands.append("chown %d:%d %s" % (original.uid, original.gid, name))
+    if lacks & {"owner", "group", "mode", "setuid", "setgid"}:
+        commands.append("chmod %04o %s" % (original.mode, name))
+    if lacks & {"capabilities", _CAPABILITY} and _CAPABILITY in original.xattrs:
+        value = binascii.hexlify(original.xattrs[_CAPABILITY]).decode("ascii")
+        commands.append("setfattr -n %s -v 0x%s %s" % (_CAPABILITY, value, name))
+    return commands

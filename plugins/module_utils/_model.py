@@ -1,0 +1,161 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The plain data that travels from step to step: scan -> group -> judge -> copy -> verify -> publish."""
+
+import os
+import stat
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+
+class File(NamedTuple):
+    """What fstat says of an opened handle. Sizes are bytes, times nanoseconds since the epoch."""
+
+    device: int
+    inode: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    size: int
+    allocated: int
+    mtime_ns: int
+
+    @property
+    def identity(self) -> Tuple[int, int]:
+        return (self.device, self.inode)
+
+    @property
+    def is_regular(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def permissions(self) -> int:
+        return stat.S_IMODE(self.mode)
+
+
+class Mount(NamedTuple):
+    """One row of /proc/PID/mountinfo (proc(5)). ``device`` is its text, such as ``254:0``."""
+
+    mount_id: int
+    device: str
+    root: bytes
+    mount_point: bytes
+    fs_type: str
+
+
+class Place(NamedTuple):
+    """Where a file truly is: the device of its mount and the path inside that file system, whoever looks."""
+
+    device: str
+    inner_path: bytes
+
+
+class Process(NamedTuple):
+    """A holder. ``start_time`` is field 22 of /proc/PID/stat in clock ticks since boot: with the pid it is unique."""
+
+    pid: int
+    start_time: int
+    comm: bytes
+    exe: bytes
+    uid: int
+    cgroup: bytes
+
+
+class Sighting(NamedTuple):
+    """One magic link that leads to a file whose name is gone.
+
+    ``link`` is the magic link itself, ``path`` what it reads without " (deleted)". ``handle`` is an O_PATH descriptor
+    of the file where it was pinned. ``mount`` and ``place`` are None where the handle's mount is in nobody's mountinfo;
+    ``foreign`` is None where it is in ours, else how far the holder's is believed: ``trusted`` or ``untrusted``.
+    ``host_path`` is the path as this host sees it, None where it does not.
+    """
+
+    process: Process
+    via: str
+    fd: Optional[int]
+    access: str
+    executable: bool
+    link: str
+    path: bytes
+    file: File
+    handle: Optional[int]
+    mount: Optional[Mount]
+    place: Optional[Place]
+    foreign: Optional[str]
+    host_path: Optional[bytes]
+
+
+class Scan(NamedTuple):
+    """What was seen, and what could not be: unknown is never reported as none.
+
+    ``unreadable`` counts processes that could not be read fully, ``skipped`` maps a mount point that did not answer to
+    the number of magic links into it. ``mounts`` are those of our own namespace.
+    """
+
+    sightings: List[Sighting]
+    processes: int
+    unreadable: int
+    skipped: Dict[str, int]
+    mounts: Dict[int, Mount]
+
+
+class DeletedFile(NamedTuple):
+    """One distinct unlinked inode with everybody who holds it, the most credible sighting first."""
+
+    file: File
+    kind: str
+    sightings: List[Sighting]
+
+
+class Ancestor(NamedTuple):
+    """One folder on the way from / to the target folder, the target folder itself last."""
+
+    path: bytes
+    uid: int
+    mode: int
+
+
+class Folder(NamedTuple):
+    """A target folder, opened component by component; ``fd`` stays open, ``path`` is its own resolved name."""
+
+    fd: int
+    path: bytes
+    place: Optional[Place]
+    ancestors: List[Ancestor]
+
+
+class Witness(NamedTuple):
+    """Who says what the content must be: ``by`` is ``checksum`` (the user) or ``package``."""
+
+    by: str
+    algorithm: str
+    digest: str
+    package: str
+
+
+class Target(NamedTuple):
+    """Where a file is to go: a name in an opened folder."""
+
+    folder: Folder
+    name: bytes
+
+    @property
+    def path(self) -> bytes:
+        return os.path.join(self.folder.path, self.name)
+
+
+class Terms(NamedTuple):
+    """How the user wants files restored. ``owner`` (uid), ``group`` (gid) and ``mode`` are for what is copied out."""
+
+    accept: Sequence[str] = ()
+    force: bool = False
+    backup: bool = False
+    owner: Optional[int] = None
+    group: Optional[int] = None
+    mode: Optional[int] = None
+    max_copies: int = 3
+    check_mode: bool = False

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The formats of /proc/PID/* (proc(5)), parsed from bytes: they may be odd, cut off, or shaped by an attacker."""
+
+import re
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+
+# start-end perms offset dev inode path: only lines whose path says deleted are of interest, and only their range
+# and permissions are believed; the name comes from the map_files link, since maps escapes newlines ambiguously.
+_DELETED_MAP = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ([r-][w-][x-][ps]) [0-9a-f]+ (\S+ \d+) +(.* \(deleted\))$", re.M)
+
+
+class DeletedMap(NamedTuple):
+    """One mapping of a deleted file: ``address`` is its name in map_files, ``hint`` tells apart files, no more."""
+
+    address: str
+    permissions: str
+    hint: bytes
+
+
+def start_time(stat: bytes) -> Optional[int]:
+    """Field 22 of /proc/PID/stat: clock ticks between boot and the start of the process. comm may hold anything."""
+    fields = stat.rpartition(b")")[2].split()
+    try:
+        return int(fields[19])
+    except (IndexError, ValueError):
+        return None
+
+
+def uid(status: bytes) -> Optional[int]:
+    """The effective uid of /proc/PID/status."""
+    match = re.search(rb"^Uid:\t\d+\t(\d+)", status, re.M)
+    return int(match.group(1)) if match else None
+
+
+def mount_id(fdinfo: bytes) -> Optional[int]:
+    """The mount that a handle was opened through (/proc/self/fdinfo/FD, Linux 3.15)."""
+    match = re.search(rb"^mnt_id:\t(\d+)$", fdinfo, re.M)
+    return int(match.group(1)) if match else None
+
+
+def mounts(mountinfo: bytes) -> Dict[int, Mount]:
+    """The rows of /proc/PID/mountinfo by mount id; a row that is cut off or odd is left out."""
+    return {mount.mount_id: mount for mount in _rows(mountinfo)}
+
+
+def _rows(mountinfo: bytes) -> Iterator[Mount]:
+    for line in mountinfo.split(b"\n"):
+        before, separator, after = line.partition(b" - ")
+        fields = before.split(b" ")
+        if not separator or len(fields) < 6 or not fields[0].isdigit():
+            continue
+        yield Mount(
+            mount_id=int(fields[0]),
+            device=fields[2].decode("ascii", "replace"),
+            root=_unescaped(fields[3]),
+            mount_point=_unescaped(fields[4]),
+            fs_type=after.split(b" ")[0].decode("ascii", "replace"),
+        )
+
+
+def _unescaped(field: bytes) -> bytes:
+    return _OCTAL.sub(lambda match: bytes([int(match.group(1), 8) & 0xFF]), field)
+
+
+def deleted_maps(maps: bytes) -> Iterator[DeletedMap]:
+    """The mappings of /proc/PID/maps whose file is deleted, one per file; executable if any of its mappings is."""
+    if b" (deleted)\n" not in maps:
+        return
+    found: Dict[Tuple[bytes, bytes], DeletedMap] = {}
+    for match in _DELETED_MAP.finditer(maps):
+        start, end, permissions, hint, name = match.groups()
+        seen = found.get((hint, name))
+        if seen is None or (b"x" in permissions and "x" not in seen.permissions):
+            # The kernel prints 8 digits at least, map_files as many as it needs.
+            address = "%x-%x" % (int(start, 16), int(end, 16))
+            found[hint, name] = DeletedMap(address, permissions.decode("ascii"), hint)
+    yield from found.values()

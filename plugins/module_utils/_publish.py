@@ -1,0 +1,99 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""publish: the complete, verified file gets its name in one step, never over a newer file unless asked to."""
+
+import errno
+import os
+import time
+from typing import Optional
+
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_name
+
+# renameat2(2), Linux 3.15.
+_RENAME_NOREPLACE = 1
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def link_again(fd: int, folder: int, name: bytes, replacing: bool) -> bool:
+    """Gives the inode of ``fd`` itself the name ``name`` in the opened ``folder``; False where that cannot be.
+
+    The kernel allows it only while another link is left. Raises FileExistsError unless ``replacing``.
+    """
+    hidden = draft_name() if replacing else name
+    try:
+        _link(fd, folder, hidden)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    if replacing:
+        _rename(hidden, folder, name)
+    os.fsync(folder)
+    return True
+
+
+def publish(draft: Draft, folder: int, name: bytes) -> None:
+    """Names the draft. Raises FileExistsError where the name came back meanwhile: that file wins."""
+    os.fsync(draft.fd)
+    if draft.name is None:
+        _link(draft.fd, folder, name)
+    else:
+        try:
+            os.link(draft.name, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _rename_without_replacing(draft.name, name, folder)
+    os.fsync(folder)
+
+
+def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[bytes]:
+    """Names the draft even where the name is taken; returns the name of the backup, if one was wanted and needed."""
+    os.fsync(draft.fd)
+    hidden = draft.name
+    if hidden is None:
+        hidden = draft_name()
+        _link(draft.fd, folder, hidden)
+    saved = _saved(folder, name) if backup else None
+    _rename(hidden, folder, name)
+    os.fsync(folder)
+    return saved
+
+
+def _link(fd: int, folder: int, name: bytes) -> None:
+    # Without dir_fd Python does not ask to follow the magic link, and the error would be a misleading EXDEV.
+    os.link(b"/proc/self/fd/%d" % fd, name, dst_dir_fd=folder)
+
+
+def _rename(hidden: bytes, folder: int, name: bytes) -> None:
+    try:
+        os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(hidden, dir_fd=folder)
+        raise
+
+
+def _saved(folder: int, name: bytes) -> Optional[bytes]:
+    """A second link to the file that has the name, called as ansible's backups are."""
+    stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime())
+    saved = b"%s.%d.%s~" % (name, os.getpid(), stamp.encode("ascii"))
+    try:
+        os.link(name, saved, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return saved
+
+
+def _rename_without_replacing(source: bytes, target: bytes, folder: int) -> None:
+    """For file systems without hard links, such as vfat. Python has no renameat2."""
+    import ctypes  # a Python without libffi has none, and only this needs it
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(folder, source, folder, target, _RENAME_NOREPLACE) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)

@@ -1,0 +1,215 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
+
+import os
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, sweep
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence, standing
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
+    Metadata,
+    apply_metadata,
+    differences,
+    read_metadata,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
+
+
+class Order(NamedTuple):
+    """What is to be put where. ``source`` is a readable descriptor of the chosen file."""
+
+    candidate: Candidate
+    source: int
+    target: Target
+    in_place: bool
+    witness: Optional[Witness]
+    terms: Terms
+
+    @property
+    def algorithms(self) -> List[str]:
+        return ["sha256"] if self.witness is None else ["sha256", self.witness.algorithm]
+
+
+class Existing(NamedTuple):
+    """The file that has the name already."""
+
+    metadata: Metadata
+    size: int
+    sha256: str
+
+    def is_already(self, wanted: Metadata, sha256: str) -> bool:
+        return self.sha256 == sha256 and self.metadata._replace(atime_ns=wanted.atime_ns) == wanted
+
+
+class Outcome(NamedTuple):
+    """What became of it. ``status`` is ``restored``, ``restorable`` (check mode) or ``present`` (nothing was done).
+
+    ``digests`` are of what has the name now, empty for a ``link`` that nobody wanted proven. ``dropped`` are privileges
+    that were withheld, ``not_kept`` what the file system did not take, ``accepted`` the reasons that were waived.
+    """
+
+    status: str
+    method: str = ""
+    digests: Dict[str, str] = {}
+    content_by: str = "none"
+    original: Optional[Metadata] = None
+    metadata: Optional[Metadata] = None
+    dropped: Tuple[str, ...] = ()
+    accepted: Tuple[str, ...] = ()
+    not_kept: Tuple[str, ...] = ()
+    consistent: bool = True
+    copies: int = 0
+    replaced: Optional[Existing] = None
+    backup: Optional[bytes] = None
+
+
+class _Judged(NamedTuple):
+    """What the content's digests allow."""
+
+    metadata: Metadata
+    dropped: Tuple[str, ...]
+    accepted: Tuple[str, ...]
+    content_by: str
+
+
+class _Copied(NamedTuple):
+    method: str
+    digests: Dict[str, str]
+    consistent: bool
+    copies: int
+
+
+def put_back(order: Order) -> Outcome:
+    """Carries ``order`` out. Raises RescueError; then nothing was changed."""
+    original = read_metadata(order.source)
+    existing = _existing(order.target)
+    exists = existing is not None
+    if exists or order.terms.check_mode:
+        found = digests(order.source, order.algorithms)
+        judged = _judged(order, original, found)
+        if existing is not None and existing.is_already(judged.metadata, found["sha256"]):
+            return Outcome("present")
+        if order.terms.check_mode:
+            return _outcome("restorable", original, judged, _Copied("", found, True, 0))._replace(replaced=existing)
+    try:
+        sweep(order.target.folder.fd)
+        done = _linked(order, original, exists) or _copied_and_named(order, original, exists)
+        return done._replace(replaced=existing)
+    except FileExistsError:
+        return Outcome("present")
+    except OSError as error:
+        raise RescueError("%s could not be written: %s." % (printable(order.target.path), fault(error))) from error
+
+
+def _judged(order: Order, original: Metadata, found: Dict[str, str]) -> _Judged:
+    """What a file with these digests may get. Raises RescueError where it may not get the name."""
+    digest = None if order.witness is None else found[order.witness.algorithm]
+    reasons = judge_content(order.witness, digest)
+    standing_reasons = standing(reasons, order.terms.accept)
+    if standing_reasons:
+        link = order.candidate.sighting.link
+        raise RescueError("Refused to restore from %s: %s." % (link, sentence(standing_reasons)), standing_reasons)
+    proven = order.witness is not None and not reasons
+    accepted = tuple(order.candidate.reasons + reasons)
+    metadata = original if order.in_place or proven else original.as_own()
+    dropped: Tuple[str, ...] = ()
+    if not proven or order.candidate.reasons:
+        dropped = metadata.privileges()
+        metadata = metadata.without_privileges()
+    if not order.in_place:
+        metadata = metadata.with_owner(order.terms.owner, order.terms.group, order.terms.mode)
+    return _Judged(metadata, dropped, accepted, order.witness.by if order.witness is not None and proven else "none")
+
+
+def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]:
+    """The shortest way: the inode itself gets its name back, if it has another link and nothing is to be withheld."""
+    if not order.in_place or order.candidate.file.file.nlink == 0:
+        return None
+    found = digests(order.source, order.algorithms) if order.witness is not None else {}
+    judged = _judged(order, original, found)
+    if judged.dropped:
+        return None
+    folder = order.target.folder.fd
+    if not link_again(order.source, folder, order.target.name, exists):
+        return None
+    return _outcome("restored", original, judged, _Copied("link", found, True, 0))
+
+
+def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
+    folder, name = order.target.folder.fd, order.target.name
+    with draft_in(folder) as draft:
+        copied = _copied(order, draft.fd)
+        judged = _judged(order, original, copied.digests)
+        apply_metadata(draft.fd, judged.metadata)
+        not_kept = tuple(differences(draft.fd, judged.metadata))
+        backup = None
+        if exists:
+            backup = replace(draft, folder, name, order.terms.backup)
+        else:
+            publish(draft, folder, name)
+    return _outcome("restored", original, judged, copied)._replace(not_kept=not_kept, backup=backup)
+
+
+def _copied(order: Order, target: int) -> _Copied:
+    """Copies until the copy's digest is the source's, at most ``max_copies`` times."""
+    copies = 0
+    while True:
+        copies += 1
+        cloned = clone_content(order.source, target)
+        if not cloned:
+            _check_space(order, target)
+            copy_content(order.source, target)
+        found = digests(target, order.algorithms)
+        # A clone is of one moment, whatever is written to the source since.
+        consistent = cloned or digests(order.source, ["sha256"])["sha256"] == found["sha256"]
+        if consistent or copies >= order.terms.max_copies:
+            return _Copied("reflink" if cloned else "copy", found, consistent, copies)
+
+
+def _check_space(order: Order, target: int) -> None:
+    """A rescue must not fill the disk of a host in trouble to the brim only to fail then."""
+    room = os.fstatvfs(target)
+    free = room.f_frsize * (room.f_bfree if os.geteuid() == 0 else room.f_bavail)
+    needed = order.candidate.file.file.allocated
+    if room.f_blocks and needed > free:
+        raise RescueError(
+            "%s needs %d bytes, its file system has %d free: free some, or restore to another file system with dest."
+            % (printable(order.target.path), needed, free)
+        )
+
+
+def _existing(target: Target) -> Optional[Existing]:
+    try:
+        fd = os.open(target.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=target.folder.fd)
+    except FileNotFoundError:
+        return None
+    try:
+        return Existing(read_metadata(fd), os.fstat(fd).st_size, digests(fd, ["sha256"])["sha256"])
+    finally:
+        os.close(fd)
+
+
+def _outcome(status: str, original: Metadata, judged: _Judged, copied: _Copied) -> Outcome:
+    return Outcome(
+        status=status,
+        method=copied.method,
+        digests=copied.digests,
+        content_by=judged.content_by,
+        original=original,
+        metadata=judged.metadata,
+        dropped=judged.dropped,
+        accepted=judged.accepted,
+        consistent=copied.consistent,
+        copies=copied.copies,
+    )

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""How files and holders look in facts and results: the public names, printable text, plain JSON types."""
+
+from typing import Any, Dict
+
+from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
+from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
+from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
+
+
+class Reporter:
+    """Knows the names of the host's users and groups."""
+
+    def __init__(self) -> None:
+        self._users = user_names()
+        self._groups = group_names()
+
+    def user(self, uid: int) -> str:
+        return self._users.get(uid, str(uid))
+
+    def group(self, gid: int) -> str:
+        return self._groups.get(gid, str(gid))
+
+    def holder(self, sighting: Sighting) -> Dict[str, Any]:
+        """One holder; with ``device`` and ``inode``, so that it can be handed back as a source by itself."""
+        process = sighting.process
+        return dict(
+            path_fields(process.exe, "exe"),
+            pid=process.pid,
+            start_time=process.start_time,
+            comm=printable(process.comm),
+            user=self.user(process.uid),
+            via=sighting.via,
+            fd=sighting.fd,
+            access=sighting.access,
+            executable=sighting.executable,
+            unit=unit_of(process.cgroup),
+            container=container_of(process.cgroup),
+            link=sighting.link,
+            device=sighting.file.device,
+            inode=sighting.file.inode,
+        )
+
+    def file(self, file: File) -> Dict[str, Any]:
+        return {
+            "size": file.size,
+            "mode": "%04o" % file.permissions,
+            "owner": self.user(file.uid),
+            "group": self.group(file.gid),
+            "mtime": file.mtime_ns / 1e9,
+        }
+
+    def entry(self, deleted: DeletedFile, state: str, refused: Any) -> Dict[str, Any]:
+        """One entry of ``deleted_files``; ``state`` and ``refused`` are what the caller found out about its name."""
+        file = deleted.file
+        best = deleted.sightings[0]
+        fields = dict(self.file(file), **path_fields(best.path))
+        if best.host_path is not None and best.host_path != best.path:
+            fields.update(path_fields(best.host_path, "host_path"))
+        fields.update(
+            state=state,
+            kind=deleted.kind,
+            allocated=file.allocated,
+            reclaimable=reclaimable(deleted),
+            device=file.device,
+            inode=file.inode,
+            nlink=file.nlink,
+            restorable=not refused,
+            refused=list(refused),
+            holders=[self.holder(sighting) for sighting in deleted.sightings],
+        )
+        return fields
+
+
+def reclaimable(deleted: DeletedFile) -> int:
+    """Bytes that the file system gets back when nobody holds the file any more."""
+    if deleted.file.nlink > 0:  # a link is left, or it lies in the lower layer of an overlay
+        return 0
+    return deleted.file.allocated

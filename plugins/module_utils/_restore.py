@@ -1,0 +1,228 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""From requests to files put back on this host: scan -> group -> judge, then _put_back for each."""
+
+import os
+import stat
+import time
+from contextlib import suppress
+from typing import Any, Callable, Dict, Iterable, List, Optional
+
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate, Wish, find, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Sighting, Target, Terms, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
+from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
+from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
+
+Result = Dict[str, Any]
+
+
+def restore(
+    requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes], terms: Terms, log: Callable[[str], None]
+) -> List[Result]:
+    """Restores what the ``requests`` (options as `_choose.wish_from` takes them) mean, and all below ``path_prefix``.
+
+    Returns one result per file, in order. One that fails does not stop the rest: its ``status`` is ``failed``.
+    ``log`` gets a line for each file restored.
+    """
+    return _Rescue(terms, log).run(requests, path_prefix)
+
+
+class _Job:
+    """One file on its way from the wish to its result. Of the places, None is what is not known yet.
+
+    ``origin`` is where its path leads, ``target`` where it is to go: the same, unless it is copied out.
+    """
+
+    def __init__(self, request: Dict[str, Any]) -> None:
+        self.what = str(request.get("path") or request.get("source") or request)
+        self.wish: Optional[Wish] = None
+        self.origin: Optional[Target] = None
+        self.target: Optional[Target] = None
+        self.result: Result = {}
+
+    @property
+    def path(self) -> Optional[bytes]:
+        if self.origin is not None:
+            return self.origin.path
+        return None if self.wish is None else self.wish.path
+
+    def means(self, sighting: Sighting) -> bool:
+        return self.wish is not None and not self.result and self.wish.means(sighting, self.path)
+
+
+class _Rescue:
+    def __init__(self, terms: Terms, log: Callable[[str], None]) -> None:
+        self.terms = terms
+        self.log = log
+        self.mounts = own_mounts()
+        self.reporter = Reporter()
+
+    def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
+        jobs = [self._job(request) for request in requests]
+        prefix = None if path_prefix is None else self._resolved(path_prefix)
+        if prefix is not None or not all(job.result for job in jobs):
+            # Pin first: whatever may be wanted is held open from here on, before anything else is asked.
+            seen = scan(lambda sighting: _is_below(sighting, prefix) or any(job.means(sighting) for job in jobs))
+            self.mounts = seen.mounts
+            jobs += self._jobs_below(prefix, seen)
+            witnesses = package_witnesses(job.path for job in jobs if job.path is not None and not job.result)
+            for job in jobs:
+                if not job.result:
+                    self._attempt(job, lambda job=job: self._restored(job, seen, witnesses))  # type: ignore[misc]
+        return [job.result for job in jobs]
+
+    def _attempt(self, job: _Job, work: Callable[[], Result]) -> None:
+        started = time.monotonic()
+        try:
+            result = work()
+        except RescueError as error:
+            result = _result(job, "failed", str(error), refused=error.reasons)
+        except OSError as error:
+            result = _result(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[])
+        if result:
+            job.result = dict(result, seconds=round(time.monotonic() - started, 3))
+
+    def _job(self, request: Dict[str, Any]) -> _Job:
+        job = _Job(request)
+        self._attempt(job, lambda: self._aimed(job, wish_from(request)))
+        return job
+
+    def _jobs_below(self, prefix: Optional[bytes], seen: Scan) -> List[_Job]:
+        paths = [
+            original_path(sighting.host_path)
+            for sighting in seen.sightings
+            if sighting.host_path is not None and sighting.file.is_regular and _is_below(sighting, prefix)
+        ]
+        return [self._job(dict(path_fields(path))) for path in dict.fromkeys(paths)]
+
+    def _resolved(self, path: bytes) -> bytes:
+        try:
+            folder = open_folder(path, self.mounts)
+        except RescueError:  # it is gone itself
+            return os.path.normpath(path)
+        os.close(folder.fd)
+        return folder.path
+
+    def _aimed(self, job: _Job, wish: Wish) -> Result:
+        """Finds where the file was and where it is to go. Returns a result only where nothing is left to do."""
+        job.wish = wish
+        if wish.path is not None:
+            job.what = printable(wish.path)
+            if wish.dest is None:
+                job.origin = job.target = open_target(wish.path, self.mounts)
+            else:
+                with suppress(RescueError):  # its folder may be gone: it is to go elsewhere
+                    job.origin = open_target(wish.path, self.mounts)
+        if wish.dest is not None:
+            job.target = open_target(wish.dest, self.mounts)
+        return {} if job.target is None else self._settled(job, job.target)
+
+    def _settled(self, job: _Job, target: Target) -> Result:
+        """A result where the name is taken and is to stay so."""
+        try:
+            existing = os.stat(target.name, dir_fd=target.folder.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return {}
+        if stat.S_ISDIR(existing.st_mode):
+            raise RescueError("%s is a folder, not a file." % printable(target.path))
+        if not self.terms.force:
+            return _result(job, "present", "%s is there and was left alone." % printable(target.path))
+        if not stat.S_ISREG(existing.st_mode):
+            raise RescueError("%s is no regular file, it is not replaced." % printable(target.path))
+        return {}
+
+    def _restored(self, job: _Job, seen: Scan, witnesses: Dict[bytes, Witness]) -> Result:
+        assert job.wish is not None
+        if job.target is None:
+            job.origin = job.target = self._target_of_source(job, job.wish, seen)
+            settled = self._settled(job, job.target)
+            if settled:
+                return settled
+            witnesses = package_witnesses([job.target.path])
+        witness = job.wish.checksum or witnesses.get(job.path or b"")
+        candidate = find(job.wish, job.origin, job.path, job.wish.dest is None, seen, self.terms.accept, witness)
+        with readable(candidate.sighting) as source:
+            outcome = put_back(Order(candidate, source, job.target, job.wish.dest is None, witness, self.terms))
+        return self._told(job, job.target, candidate, outcome)
+
+    def _target_of_source(self, job: _Job, wish: Wish, seen: Scan) -> Target:
+        """Where a source that was given without a path had its name on this host."""
+        path = find(wish, None, None, False, seen, (), wish.checksum).sighting.host_path
+        if path is None:
+            raise RescueError("%s had no name on this host that it could get back: give dest." % job.what, ["no_name"])
+        return open_target(original_path(path), self.mounts)
+
+    def _told(self, job: _Job, target: Target, candidate: Candidate, outcome: Outcome) -> Result:
+        path, link = printable(target.path), candidate.sighting.link
+        if outcome.original is None or outcome.metadata is None:
+            return _result(job, "present", "%s is there and was left alone." % path)
+        hint = ""
+        fix = repairs(target.path, outcome.original, outcome.dropped + outcome.not_kept)
+        if fix:
+            hint = " It is not usable as before until you run: " + "; ".join(fix)
+        verb = "would be restored" if outcome.status == "restorable" else "was restored"
+        if outcome.status == "restored":
+            self.log("restored %s from %s (inode %d)" % (path, link, candidate.file.file.inode))
+        result = _result(
+            job,
+            outcome.status,
+            "%s %s from %s.%s" % (path, verb, link, hint),
+            changed=True,
+            source=self.reporter.holder(candidate.sighting),
+            method=outcome.method or None,
+            checksum="sha256:" + outcome.digests["sha256"] if outcome.digests else None,
+            content_by=outcome.content_by,
+            size=candidate.file.file.size,
+            accepted=list(outcome.accepted),
+            dropped=list(outcome.dropped),
+            not_kept=list(outcome.not_kept),
+            usable=not fix,
+            fix=fix,
+            consistent=outcome.consistent,
+            copies=outcome.copies,
+            writers=[] if outcome.method == "link" else self._writers(candidate),
+        )
+        result.update(self._metadata(outcome.metadata))
+        if outcome.replaced is not None:
+            old = outcome.replaced
+            result["replaced"] = dict(self._metadata(old.metadata), checksum="sha256:" + old.sha256, size=old.size)
+        if outcome.backup is not None:
+            result.update(path_fields(os.path.join(target.folder.path, outcome.backup), "backup_file"))
+        return result
+
+    def _metadata(self, metadata: Metadata) -> Dict[str, Any]:
+        return {
+            "owner": self.reporter.user(metadata.uid),
+            "group": self.reporter.group(metadata.gid),
+            "mode": "%04o" % metadata.mode,
+            "mtime": metadata.mtime_ns / 1e9,
+        }
+
+    def _writers(self, candidate: Candidate) -> List[Dict[str, Any]]:
+        """Who still writes to the old inode and will not be seen in the restored file."""
+        return [self.reporter.holder(one) for one in candidate.file.sightings if one.access in ("write", "both")]
+
+
+def _is_below(sighting: Sighting, prefix: Optional[bytes]) -> bool:
+    path = sighting.host_path
+    return prefix is not None and path is not None and path.startswith(prefix.rstrip(b"/") + b"/")
+
+
+def _result(job: _Job, status: str, msg: str, **more: Any) -> Result:
+    result: Result = {"path": job.what, "status": status, "changed": False, "msg": msg}
+    if job.path is not None:
+        result.update(path_fields(job.path))
+    if job.wish is not None and job.wish.dest is not None:
+        result.update(path_fields(job.wish.dest, "dest"))
+    return dict(result, **more)

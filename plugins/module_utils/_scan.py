@@ -1,0 +1,316 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""scan: one pass over /proc of this host; a handle is opened on every deleted file the moment it is seen.
+
+One readlink per descriptor is what it costs; everything else is asked only for the few links that say deleted.
+"""
+
+import errno
+import fcntl
+import os
+import resource
+import stat
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, mount_id_of, open_directory, read_at
+from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Place, Process, Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, printable
+
+# ioctl_ns(2), Linux 4.9: the user namespace that owns a namespace.
+_NS_GET_USERNS = 0xB701
+
+# File systems that may never answer; each mount is asked once, by a child process with a deadline.
+_REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs")
+
+_ACCESS = {stat.S_IRUSR: "read", stat.S_IWUSR: "write", stat.S_IRUSR | stat.S_IWUSR: "both"}
+
+# The process went away or is a zombie: it holds nothing any more.
+_GONE = (errno.ENOENT, errno.ESRCH)
+
+
+# Descriptors left over for the work itself.
+_SPARE_HANDLES = 64
+
+
+class _Link(NamedTuple):
+    via: str
+    name: str  # below /proc/PID
+    fd: Optional[int]
+    executable: bool
+    text: bytes
+
+
+def scan(pin: Callable[[Sighting], bool], deadline: float = 5.0) -> Scan:
+    """Every magic link (exe, fd, map_files) of every process that leads to a file whose name is gone.
+
+    Where ``pin`` says so the sighting keeps its handle (O_PATH): from then on the file cannot be lost. ``deadline`` is
+    in seconds and per network or FUSE mount. What cannot be read is counted in the result, never an error.
+    """
+    walk = _Walk(pin, deadline)
+    proc = open_directory("/proc")
+    try:
+        for pid in os.listdir(proc):
+            if pid.isdigit() and int(pid) != os.getpid():
+                walk.visit(int(pid), proc)
+    finally:
+        os.close(proc)
+    return Scan(walk.sightings, walk.processes, walk.unreadable, walk.skipped, walk.own_mounts)
+
+
+def own_mounts() -> Dict[int, Mount]:
+    """The mounts of our own namespace by mount id."""
+    return _procfs.mounts(read_at("/proc/self/mountinfo"))
+
+
+def _raised_handle_limit() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # the system's own limit (fs.nr_open) may be lower than an infinite hard limit
+        return soft
+    return hard
+
+
+class _Walk:
+    """What is shared by the visits to all processes."""
+
+    def __init__(self, pin: Callable[[Sighting], bool], deadline: float) -> None:
+        self.deadline = deadline
+        self.sightings: List[Sighting] = []
+        self.processes = 0
+        self.unreadable = 0
+        self.skipped: Dict[str, int] = {}
+        self.own_mounts = own_mounts()
+        self.own_user_namespace = os.stat("/proc/self/ns/user").st_ino
+        self._answering: Dict[int, bool] = {}
+        self._pin = pin
+        # Beyond this many handles a sighting has none and its link is opened again when needed.
+        self._pins_left = _raised_handle_limit() - _SPARE_HANDLES
+
+    def pins(self, sighting: Sighting) -> bool:
+        if self._pins_left <= 0 or not self._pin(sighting):
+            return False
+        self._pins_left -= 1
+        return True
+
+    def visit(self, pid: int, proc: int) -> None:
+        try:
+            # An opened /proc/PID never turns into another process.
+            directory = open_directory(str(pid), proc)
+        except OSError as error:
+            self.processes += error.errno not in _GONE
+            self.unreadable += error.errno not in _GONE
+            return
+        try:
+            visit = _Visit(self, pid, directory)
+            self.sightings.extend(visit.sightings())
+            self.processes += 1
+            self.unreadable += visit.unreadable
+        finally:
+            os.close(directory)
+
+    def answers(self, mount: Mount, handle: int) -> bool:
+        """Whether the file system behind ``handle`` answers at all; if not, the link is counted as skipped."""
+        if not mount.fs_type.startswith(_REMOTE):
+            return True
+        if mount.mount_id not in self._answering:
+            self._answering[mount.mount_id] = answers(lambda: os.fstat(handle), self.deadline)
+        if not self._answering[mount.mount_id]:
+            name = printable(mount.mount_point)
+            self.skipped[name] = self.skipped.get(name, 0) + 1
+        return self._answering[mount.mount_id]
+
+
+class _Visit:
+    """One process, seen through its opened /proc/PID. ``unreadable`` becomes true when it would not show everything."""
+
+    def __init__(self, walk: _Walk, pid: int, directory: int) -> None:
+        self.walk = walk
+        self.pid = pid
+        self.directory = directory
+        self.unreadable = False
+        self._mounts: Optional[Dict[int, Mount]] = None
+
+    def sightings(self) -> Iterator[Sighting]:
+        holder = None
+        for link in self._links():
+            try:
+                holder = holder or self._holder()
+                sighting = self._look(holder, link)
+            except OSError as error:
+                self._note(error)
+            else:
+                if sighting is not None:
+                    yield sighting
+
+    def _note(self, error: OSError) -> None:
+        if error.errno not in _GONE:
+            self.unreadable = True
+
+    def _links(self) -> Iterator[_Link]:
+        """The links that say deleted, the executable first: it is what people miss most."""
+        try:
+            text = os.readlink("exe", dir_fd=self.directory)
+            if text.endswith(" (deleted)"):
+                yield _Link("exe", "exe", None, True, os.fsencode(text))
+        except OSError as error:
+            self._note(error)
+        try:
+            descriptors = open_directory("fd", self.directory)
+        except OSError as error:
+            self._note(error)
+        else:
+            try:
+                yield from self._descriptors(descriptors)
+            finally:
+                os.close(descriptors)
+        try:
+            maps = read_at("maps", self.directory)
+        except OSError as error:
+            self._note(error)
+        else:
+            yield from self._maps(maps)
+
+    def _descriptors(self, directory: int) -> Iterator[_Link]:
+        readlink = os.readlink
+        for name in os.listdir(directory):
+            try:
+                text = readlink(name, dir_fd=directory)
+            except OSError as error:
+                self._note(error)
+                continue
+            if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
+                yield _Link("fd", "fd/" + name, int(name), False, os.fsencode(text))
+
+    def _maps(self, maps: bytes) -> Iterator[_Link]:
+        for mapping in _procfs.deleted_maps(maps):
+            name = "map_files/" + mapping.address
+            try:
+                text = os.fsencode(os.readlink(name, dir_fd=self.directory))
+            except OSError as error:
+                self._note(error)
+            else:
+                if text.endswith(DELETED):
+                    yield _Link("map", name, None, "x" in mapping.permissions, text)
+
+    def _holder(self) -> Process:
+        stat_text = read_at("stat", self.directory)
+        started = _procfs.start_time(stat_text)
+        uid = _procfs.uid(read_at("status", self.directory))
+        if started is None or uid is None:
+            raise OSError(errno.EIO, "odd content of /proc/%d/stat or status" % self.pid)
+        try:
+            exe = os.fsencode(os.readlink("exe", dir_fd=self.directory))
+        except OSError:  # unreadable exe was noted by _links already
+            exe = b""
+        return Process(
+            pid=self.pid,
+            start_time=started,
+            comm=stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")],
+            exe=exe,
+            uid=uid,
+            cgroup=read_at("cgroup", self.directory),
+        )
+
+    def _look(self, holder: Process, link: _Link) -> Optional[Sighting]:
+        handle = os.open(link.name, os.O_PATH | os.O_CLOEXEC, dir_fd=self.directory)
+        pinned = False
+        try:
+            sighting = self._sighting(holder, link, handle)
+            if sighting is not None and self.walk.pins(sighting):
+                pinned = True
+                return sighting._replace(handle=handle)
+            return sighting
+        finally:
+            if not pinned:
+                os.close(handle)
+
+    def _sighting(self, holder: Process, link: _Link, handle: int) -> Optional[Sighting]:
+        """None where the file is live (merely called so) or its file system does not answer."""
+        mount, foreign = self._mount(mount_id_of(handle))
+        if mount is not None and not self.walk.answers(mount, handle):
+            return None
+        file = file_of(handle)
+        if self._is_live(link.text, file, foreign):
+            return None
+        path = link.text[: -len(DELETED)] if link.text.endswith(DELETED) else link.text
+        place = None if mount is None else _place.place_of(mount, path)
+        return Sighting(
+            process=holder,
+            via=link.via,
+            fd=link.fd,
+            access=self._access(link),
+            executable=link.executable,
+            link="/proc/%d/%s" % (self.pid, link.name),
+            path=path,
+            file=file,
+            handle=None,
+            mount=mount,
+            place=place,
+            foreign=foreign,
+            host_path=self._host_path(path, place, foreign),
+        )
+
+    def _host_path(self, path: bytes, place: Optional[Place], foreign: Optional[str]) -> Optional[bytes]:
+        if foreign is None:
+            return path
+        return None if place is None else _place.host_path(place, self.walk.own_mounts.values())
+
+    def _access(self, link: _Link) -> str:
+        if link.via != "fd":
+            return "read"
+        mode = os.stat(link.name, dir_fd=self.directory, follow_symlinks=False).st_mode
+        return _ACCESS.get(mode & (stat.S_IRUSR | stat.S_IWUSR), "read")
+
+    def _mount(self, mount_id: Optional[int]) -> Tuple[Optional[Mount], Optional[str]]:
+        """The row of a handle's mount; with it None where it is one of ours, else how far the holder's is believed.
+
+        An id cannot be given to another mount while the handle is open.
+        """
+        if mount_id is None:
+            return None, "untrusted"
+        if mount_id not in self.walk.own_mounts and self._mounts is None:
+            self.walk.own_mounts = own_mounts()  # it may be new
+        if mount_id in self.walk.own_mounts:
+            return self.walk.own_mounts[mount_id], None
+        if self._mounts is None:
+            self._mounts = _procfs.mounts(read_at("mountinfo", self.directory))
+        return self._mounts.get(mount_id), "trusted" if self._mounts_are_believed() else "untrusted"
+
+    def _mounts_are_believed(self) -> bool:
+        """Whether the holder's mountinfo speaks of paths as we see them, and no user made its mount namespace."""
+        try:
+            if os.readlink("root", dir_fd=self.directory) != "/":
+                return False  # mountinfo is written as seen from the root of that process
+            namespace = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
+            try:
+                owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+            finally:
+                os.close(namespace)
+        except OSError:
+            return False
+        try:
+            return os.fstat(owner).st_ino == self.walk.own_user_namespace
+        finally:
+            os.close(owner)
+
+    def _is_live(self, text: bytes, file: File, foreign: Optional[str]) -> bool:
+        """Whether the link's whole text is the name of this very file, which then was never deleted.
+
+        nlink does not tell: overlayfs keeps 1 for a deleted file of its lower layer. An untrusted holder's root is not
+        looked into: whoever made it may have mounted there something that never answers.
+        """
+        if file.nlink == 0 or not text.endswith(DELETED) or foreign == "untrusted":
+            return False
+        top = b"/" if foreign is None else b"/proc/%d/root/" % self.pid
+        try:
+            named = os.stat(top + text.lstrip(b"/"), follow_symlinks=False)
+        except OSError:
+            return False
+        return (named.st_dev, named.st_ino) == file.identity

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""verify: digests of opened descriptors, computed in one pass and constant memory."""
+
+import hashlib
+import os
+from typing import Any, Dict, Iterable, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+
+_CHUNK = 1024 * 1024
+
+ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+
+
+def digests(fd: int, algorithms: Iterable[str]) -> Dict[str, str]:
+    """Hex digests of the whole content of ``fd`` by algorithm. The file offset is neither used nor changed."""
+    hashes = {algorithm: _new_hash(algorithm) for algorithm in algorithms}
+    offset = 0
+    while True:
+        chunk = os.pread(fd, _CHUNK, offset)
+        if not chunk:
+            return {algorithm: state.hexdigest() for algorithm, state in hashes.items()}
+        for state in hashes.values():
+            state.update(chunk)
+        offset += len(chunk)
+
+
+def parsed_checksum(text: str) -> Tuple[str, str]:
+    """(algorithm, hex digest) of a checksum as in ansible.builtin.get_url: ``sha256:HEX``. Raises RescueError."""
+    algorithm, separator, digest = text.strip().lower().partition(":")
+    if not separator or algorithm not in ALGORITHMS:
+        raise RescueError("checksum must be ALGORITHM:HEX with one of %s; it is %r." % (", ".join(ALGORITHMS), text))
+    if len(digest) != 2 * _new_hash(algorithm).digest_size or any(char not in "0123456789abcdef" for char in digest):
+        raise RescueError("checksum %r is no %s digest in hexadecimal." % (text, algorithm))
+    return algorithm, digest
+
+
+def _new_hash(algorithm: str) -> Any:
+    try:
+        return hashlib.new(algorithm, usedforsecurity=False)  # Python 3.9: a FIPS host knows MD5 for records, too
+    except TypeError:
+        return hashlib.new(algorithm)

@@ -1,0 +1,377 @@
+#!/usr/bin/python
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: restore_file
+short_description: Put deleted files back that processes still hold
+version_added: 0.1.0
+author:
+  - procfs.rescue contributors (@procfs)
+description:
+  - Finds deleted files through C(/proc/PID/exe), C(/proc/PID/fd) and C(/proc/PID/map_files) and puts them back on their host with content,
+    owner, mode, times, ACLs, capabilities and other extended attributes.
+  - The name is free or holds the complete, verified file at any moment, also when the module is killed or the disk is full.
+  - A file that has the name already is left alone unless O(force=true). A second run changes nothing.
+  - In place (without O(dest)) a file is only believed when the opened file and the opened folder show that it was there, and when owner,
+    folders and package database do not speak against it.
+  - Setuid, setgid and capabilities come back only with proven content, that is with O(checksum) or the digest of the host's package database
+    (dpkg, rpm). Otherwise RV(files[].usable) is V(false) and RV(files[].fix) has the commands to run.
+  - Do not reboot, do not restart or end the processes that hold a file, and do not close their shells before it is back.
+extends_documentation_fragment:
+  - procfs.rescue._attributes
+  - procfs.rescue._attributes.actiongroup_rescue
+  - procfs.rescue._source
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - Shows metadata and digests, never content.
+options:
+  files:
+    description:
+      - Files to restore in one call, each a path or a dictionary with O(path), O(path_b64), O(dest), O(source), O(pid), O(start_time),
+        O(device), O(inode) and O(checksum).
+      - One that fails does not stop the others. The task fails at the end and lists each.
+      - Mutually exclusive with the options of the same names, which choose a single file.
+    type: list
+    elements: raw
+  path_prefix:
+    description:
+      - Absolute path of a folder. Every deleted file that was below it is restored.
+    type: str
+  dest:
+    description:
+      - Absolute path to copy the file to, instead of putting it back in place.
+      - It need not have been where its path says then. The copy belongs to whom the module runs as and has mode V(0600), unless its content is
+        proven or O(owner), O(group) and O(mode) are given.
+    type: str
+  owner:
+    description: Name or id of the user that the file at O(dest) is to belong to.
+    type: str
+  group:
+    description: Name or id of the group that the file at O(dest) is to belong to.
+    type: str
+  mode:
+    description: Permissions of the file at O(dest) as an octal string, such as V('0644').
+    type: str
+  force:
+    description: Whether to replace a file that has the name.
+    type: bool
+    default: false
+  backup:
+    description: Whether to keep a file that is replaced under a name with a time stamp.
+    type: bool
+    default: false
+  accept:
+    description:
+      - Reasons to refuse that are waived, by their names. What is waived is in RV(files[].accepted).
+      - V(owner_differs), the file belongs neither to root nor to the owner of its folder.
+      - V(ancestor_writable), others may write in the folder or in one above it, so it could have been swapped.
+      - V(superseded), the package database names other content for the path, so this is an old or a changed version.
+    type: list
+    elements: str
+    choices:
+      - owner_differs
+      - ancestor_writable
+      - superseded
+    default: []
+  max_copies:
+    description: How often a file that changes while it is copied is copied, until RV(files[].consistent) is reported as V(false).
+    type: int
+    default: 3
+notes:
+  - Set C(ansible_pipelining) for the task, play or host. Otherwise Ansible needs room on the target's disk before a module can start.
+seealso:
+  - module: procfs.rescue.deleted_files_facts
+  - module: procfs.rescue.fetch_file
+"""
+
+EXAMPLES = r"""
+- name: Bring a deleted /bin/bash back
+  procfs.rescue.restore_file:
+    path: /bin/bash
+  vars:
+    ansible_pipelining: true
+
+- name: Several files in one call
+  procfs.rescue.restore_file:
+    files:
+      - /usr/bin/bash
+      - /usr/bin/sudo
+      - path: /var/log/app.log
+        dest: /root/app.log.rescued
+
+- name: Everything that was deleted below a folder
+  procfs.rescue.restore_file:
+    path_prefix: /usr/lib/x86_64-linux-gnu
+
+- name: A movie that a player still has open, under another name
+  procfs.rescue.restore_file:
+    path: /srv/media/movie.mkv
+    dest: /srv/media/movie-rescued.mkv
+    owner: media
+    group: media
+    mode: '0644'
+
+- name: Find the deleted files of a folder
+  procfs.rescue.deleted_files_facts:
+    paths:
+      - /srv/app
+
+- name: Restore one of them
+  procfs.rescue.restore_file:
+    source: "{{ ansible_facts.deleted_files | first }}"
+"""
+
+RETURN = r"""
+files:
+  description: One result for each file, in the order in which they were asked for.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Path of the file, with symlinks resolved.
+      type: str
+      returned: always
+      sample: /usr/bin/bash
+    path_b64:
+      description: The exact bytes of the path in base64.
+      type: str
+      returned: when RV(files[].path) is not exact
+      sample: L3RtcC//
+    dest:
+      description: Where it was copied to.
+      type: str
+      returned: with O(dest)
+      sample: /root/app.log.rescued
+    dest_b64:
+      description: The exact bytes of the destination in base64.
+      type: str
+      returned: when RV(files[].dest) is not exact
+      sample: L3RtcC//
+    status:
+      description:
+        - V(restored), V(restorable) in check mode, V(present) when a file has the name already and was left alone, or V(failed).
+      type: str
+      returned: always
+      sample: restored
+    changed:
+      description: Whether this file was or would be changed.
+      type: bool
+      returned: always
+      sample: true
+    msg:
+      description: What happened, as a sentence.
+      type: str
+      returned: always
+      sample: /usr/bin/bash was restored from /proc/812/exe.
+    refused:
+      description: Names of the reasons for which it was refused.
+      type: list
+      elements: str
+      returned: when it failed
+      sample: ["place_differs"]
+    seconds:
+      description: How long it took after the scan.
+      type: float
+      returned: always
+      sample: 0.012
+    source:
+      description: The holder that it came from, as in RV(procfs.rescue.deleted_files_facts#module:ansible_facts.deleted_files[].holders).
+      type: dict
+      returned: when restored or restorable
+      sample: {"pid": 812, "via": "exe", "link": "/proc/812/exe", "inode": 392841}
+    method:
+      description: V(link) when the inode itself got its name back, V(reflink) when blocks are shared, V(copy), or null in check mode.
+      type: str
+      returned: when restored or restorable
+      sample: copy
+    checksum:
+      description: Digest of the content, or null when nobody had to read it for a V(link).
+      type: str
+      returned: when restored or restorable
+      sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
+    content_by:
+      description: Who vouches for the content, V(checksum) for the user, V(package) for the package database, or V(none).
+      type: str
+      returned: when restored or restorable
+      sample: package
+    size:
+      description: Size in bytes.
+      type: int
+      returned: when restored or restorable
+      sample: 1265648
+    owner:
+      description: Owner that it has now.
+      type: str
+      returned: when restored or restorable
+      sample: root
+    group:
+      description: Group that it has now.
+      type: str
+      returned: when restored or restorable
+      sample: root
+    mode:
+      description: Permissions that it has now.
+      type: str
+      returned: when restored or restorable
+      sample: '0755'
+    mtime:
+      description: Time of last modification that it has now, in seconds since the epoch.
+      type: float
+      returned: when restored or restorable
+      sample: 1682253120.5
+    accepted:
+      description: Reasons that were waived by O(accept).
+      type: list
+      elements: str
+      returned: when restored or restorable
+      sample: []
+    dropped:
+      description: Of V(setuid), V(setgid) and V(capabilities) what was withheld because nothing proves the content.
+      type: list
+      elements: str
+      returned: when restored or restorable
+      sample: []
+    not_kept:
+      description: Metadata that the file system did not take.
+      type: list
+      elements: str
+      returned: when restored or restorable
+      sample: []
+    usable:
+      description: Whether owner, mode and capabilities are the original ones.
+      type: bool
+      returned: when restored or restorable
+      sample: true
+    fix:
+      description: Commands that would make it usable as before.
+      type: list
+      elements: str
+      returned: when restored or restorable
+      sample: []
+    consistent:
+      description: V(false) when it changed each time it was copied, so that the copy is of no single moment.
+      type: bool
+      returned: when restored or restorable
+      sample: true
+    copies:
+      description: How often it was copied.
+      type: int
+      returned: when restored or restorable
+      sample: 1
+    writers:
+      description: Holders that still write to the old inode. Reload or restart them to make them write to the restored file.
+      type: list
+      elements: dict
+      returned: when restored or restorable
+      sample: []
+    backup_file:
+      description: Where the replaced file is kept.
+      type: str
+      returned: with O(backup=true), when a file was replaced
+      sample: /usr/bin/bash.4711.2026-11-23@06:30:00~
+    backup_file_b64:
+      description: The exact bytes of the backup's path in base64.
+      type: str
+      returned: when RV(files[].backup_file) is not exact
+      sample: L3RtcC//
+"""
+
+from typing import Any, Dict, List
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.procfs.rescue.plugins.module_utils._accounts import gid_of, uid_of
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
+from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_diff import diff_of
+
+_FILE_SPEC: Dict[str, Dict[str, Any]] = dict(SOURCE_SPEC, dest={"type": "str"})
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            _FILE_SPEC,
+            files={"type": "list", "elements": "raw"},
+            path_prefix={"type": "str"},
+            owner={"type": "str"},
+            group={"type": "str"},
+            mode={"type": "str"},
+            force={"type": "bool", "default": False},
+            backup={"type": "bool", "default": False},
+            accept={"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
+            max_copies={"type": "int", "default": 3},
+        ),
+        mutually_exclusive=[("files", name) for name in _FILE_SPEC],
+        required_one_of=[("path", "path_b64", "source", "pid", "inode", "files", "path_prefix")],
+        supports_check_mode=True,
+    )
+    try:
+        requests = _requests(module.params)
+        prefix = path_bytes(module.params, "path_prefix")
+        results = restore(requests, prefix, _terms(module), module.log)
+    except RescueError as error:
+        module.fail_json(msg=DO_NOT + str(error))
+    answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
+    if module._diff:
+        answer["diff"] = [diff_of(result) for result in results if result["changed"]]
+    failed = [result for result in results if result["status"] == "failed"]
+    if failed:
+        module.fail_json(msg=_failure(failed, len(results)), **answer)
+    module.exit_json(**answer)
+
+
+def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
+    if params["files"] is None:
+        single = {name: params[name] for name in _FILE_SPEC if params[name] is not None}
+        return [single] if single else []
+    validator = ArgumentSpecValidator(_FILE_SPEC)
+    requests = []
+    for number, item in enumerate(params["files"], 1):
+        result = validator.validate(item if isinstance(item, dict) else {"path": item})
+        if result.error_messages:
+            raise RescueError("Item %d of files: %s." % (number, "; ".join(result.error_messages)))
+        requests.append({key: value for key, value in result.validated_parameters.items() if value is not None})
+    return requests
+
+
+def _terms(module: AnsibleModule) -> Terms:
+    params = module.params
+    mode = params["mode"]
+    if mode is not None and (len(mode) > 5 or set(mode) - set("01234567") or not mode):
+        raise RescueError("mode must be an octal string such as '0644', it is %r." % mode)
+    if params["max_copies"] < 1:
+        raise RescueError("max_copies must be at least 1.")
+    return Terms(
+        accept=params["accept"],
+        force=params["force"],
+        backup=params["backup"],
+        owner=None if params["owner"] is None else uid_of(params["owner"]),
+        group=None if params["group"] is None else gid_of(params["group"]),
+        mode=None if mode is None else int(mode, 8),
+        max_copies=params["max_copies"],
+        check_mode=module.check_mode,
+    )
+
+
+def _failure(failed: List[Dict[str, Any]], total: int) -> str:
+    sentences = " ".join(result["msg"] for result in failed)
+    if total == 1:
+        return DO_NOT + sentences
+    return "%s%d of %d files could not be restored. %s" % (DO_NOT, len(failed), total, sentences)
+
+
+if __name__ == "__main__":
+    main()

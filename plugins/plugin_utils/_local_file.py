@@ -1,0 +1,106 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Files on the controller whose names come from hosts: whatever a name says, it stays below its folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
+
+
+def components(remote: bytes) -> list[bytes]:
+    """The names of a remote path, none of which leads upwards: ``.`` and ``..`` are written as ``%2E`` and ``%2E%2E``.
+
+    A memfd may be called ``/memfd:../../usr/bin/bash``.
+    """
+    return [name.replace(b".", b"%2E") if name in (b".", b"..") else name for name in remote.split(b"/") if name]
+
+
+class LocalFile:
+    """A file ``names`` below the folder ``top``. ``top`` is the user's and may be a symlink, nothing below it may."""
+
+    def __init__(self, top: bytes, names: list[bytes]) -> None:
+        if not names:
+            raise RescueError("The file has no name that it could be stored under: use flat with a full dest.")
+        self.top = top
+        self.names = names
+
+    @property
+    def path(self) -> bytes:
+        return os.path.join(self.top, *self.names)
+
+    def checksum(self) -> str | None:
+        """``sha256:HEX`` of the file that is there, else None. Raises RescueError where something else has the name."""
+        try:
+            folder = self._folder(create=False)
+        except FileNotFoundError:
+            return None
+        try:
+            fd = os.open(self.names[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RescueError(f"{printable(self.path)} is in the way: {error.strerror}.") from error
+        finally:
+            os.close(folder)
+        try:
+            return "sha256:" + digests(fd, ["sha256"])["sha256"]
+        except OSError as error:
+            raise RescueError(f"{printable(self.path)} is in the way: {error.strerror}.") from error
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def written(self) -> Iterator[BinaryIO]:
+        """A file (0600) to write to, which gets the name only when the block ends without an exception."""
+        folder = self._folder(create=True)
+        hidden = b".procfs-rescue." + secrets.token_hex(8).encode("ascii")
+        try:
+            fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+            try:
+                with open(fd, "w+b") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(fd)
+                os.replace(hidden, self.names[-1], src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                os.unlink(hidden, dir_fd=folder)
+                raise
+        finally:
+            os.close(folder)
+
+    def _folder(self, create: bool) -> int:
+        if create:
+            os.makedirs(self.top, 0o700, exist_ok=True)
+        folder = os.open(self.top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for name in self.names[:-1]:
+            try:
+                below = self._entered(folder, name, create)
+            finally:
+                os.close(folder)
+            folder = below
+        return folder
+
+    def _entered(self, folder: int, name: bytes, create: bool) -> int:
+        if create:
+            try:
+                os.mkdir(name, 0o700, dir_fd=folder)
+            except FileExistsError:
+                pass
+        try:
+            return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except NotADirectoryError as error:
+            raise RescueError(
+                f"{printable(name)} on the way to {printable(self.path)} is no folder, or a symlink, which is not followed."
+            ) from error
