@@ -8,12 +8,13 @@
 
 import os
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
+    ANY,
     Claim,
     judge_folder,
     judge_handle,
@@ -21,26 +22,30 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     sentence,
     standing,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Sighting, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, original_path, path_bytes, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests, parsed_checksum
 
 
 class Wish(NamedTuple):
-    """One file that a user wants: by ``path``, a magic ``link`` or a ``claim``; with ``dest`` it is copied out."""
+    """One file that a user wants: by ``path``, by a magic ``link``, or by a ``claim``; the default wants nothing.
 
-    path: Optional[bytes]
-    dest: Optional[bytes]
-    link: Optional[str]
-    claim: Claim
-    checksum: Optional[Witness]
+    ``dest`` is where it is to be copied to. Unless it goes back ``in_place`` it need not have been where its path says.
+    """
 
-    def means(self, sighting: Sighting, path: Optional[bytes]) -> bool:
-        """Whether the sighting is a candidate; ``path`` is the wish's path, symlinks resolved.
+    path: Optional[bytes] = None
+    dest: Optional[bytes] = None
+    link: Optional[str] = None
+    claim: Claim = ANY
+    checksum: Optional[Witness] = None
+    in_place: bool = True
+
+    def means(self, sighting: Sighting) -> bool:
+        """Whether the sighting is a candidate.
 
         What else the wish claims is for the judge: a holder that changed must be named, not overlooked.
         """
-        if path is not None and path not in _paths_of(sighting):
+        if self.path is not None and self.path not in paths_of(sighting):
             return False
         if self.link is not None:
             return sighting.link == self.link
@@ -48,7 +53,7 @@ class Wish(NamedTuple):
             return sighting.file.inode == self.claim.inode
         if self.claim.pid is not None:
             return sighting.process.pid == self.claim.pid
-        return path is not None
+        return self.path is not None
 
 
 class Candidate(NamedTuple):
@@ -95,44 +100,51 @@ def wish_from(options: Dict[str, Any]) -> Wish:
     if merged.get("checksum"):
         algorithm, digest = parsed_checksum(str(merged["checksum"]))
         checksum = Witness("checksum", algorithm, digest, "")
-    return Wish(path, dest, None if link is None else str(link), claim, checksum)
+    return Wish(path, dest, None if link is None else str(link), claim, checksum, in_place=dest is None)
+
+
+def paths_of(sighting: Sighting) -> List[bytes]:
+    """The paths that a user may call the file by: as its holder and as this host sees it, without rpm's suffix."""
+    paths = [sighting.path, original_path(sighting.path)]
+    if sighting.host_path is not None:
+        paths += [sighting.host_path, original_path(sighting.host_path)]
+    return paths
 
 
 def find(
     wish: Wish,
     origin: Optional[Target],
-    path: Optional[bytes],
-    in_place: bool,
-    seen: Scan,
+    sightings: Iterable[Sighting],
+    unreadable: int,
     accept: Sequence[str],
     witness: Optional[Witness],
 ) -> Candidate:
-    """The one file that the wish means.
+    """The one file of ``sightings`` that the wish means.
 
-    ``path`` is the wish's path with symlinks resolved and ``origin`` the place where it leads, None where it has none.
-    Unless it goes back ``in_place`` a file need not have been there; but one that was goes before one that was not.
-    ``accept`` are the reasons that the user waives. Raises RescueError where there is none, or more than one.
+    ``origin`` is the place where its path leads, None where there is none (any more); a file that was there goes before
+    one that was not. ``unreadable`` counts the processes that could not be read, ``accept`` are the reasons that the
+    user waives. Raises RescueError where there is none, or more than one.
     """
-    what = wish.link or "the chosen file" if path is None else printable(path)
+    what = wish.link or "the chosen file" if wish.path is None else printable(wish.path)
 
     def in_its_place(sighting: Sighting, kind: str) -> List[str]:
         reasons = judge_handle(sighting, wish.claim)
         if origin is not None:
             reasons += judge_place(sighting, kind, origin.folder, origin.name)
-            if in_place:
+            if wish.in_place:
                 reasons += judge_folder(sighting.file, origin.folder.ancestors)
         return reasons
 
     def anywhere(sighting: Sighting, kind: str) -> List[str]:
         return judge_handle(sighting, wish.claim)
 
-    files = group([sighting for sighting in seen.sightings if wish.means(sighting, path)])
+    files = group([sighting for sighting in sightings if wish.means(sighting)])
     if not files:
-        raise RescueError(_nobody_holds(what, seen.unreadable), ["not_held"])
-    found = [_judged(file, in_its_place) for file in files]
+        raise RescueError(_nobody_holds(what, unreadable), ["not_held"])
+    found = [_judged(file, in_its_place, accept) for file in files]
     believed = [candidate for candidate in found if not standing(candidate.reasons, accept)]
-    if not believed and not in_place:
-        found = [_judged(file, anywhere) for file in files]
+    if not believed and not wish.in_place:
+        found = [_judged(file, anywhere, accept) for file in files]
         believed = [candidate for candidate in found if not candidate.reasons]
     if not believed:
         refused = ["%s was not believed: %s" % (one.sighting.link, sentence(one.reasons)) for one in found]
@@ -141,10 +153,10 @@ def find(
     return believed[0] if len(believed) == 1 else _proven(believed, witness, what)
 
 
-def _judged(file: DeletedFile, judge: Callable[[Sighting, str], List[str]]) -> Candidate:
+def _judged(file: DeletedFile, judge: Callable[[Sighting, str], List[str]], accept: Sequence[str]) -> Candidate:
     """The file with its best sighting: the one that least stands against."""
     judged = [(judge(sighting, file.kind), sighting) for sighting in file.sightings]
-    reasons, best = min(judged, key=lambda pair: len(pair[0]))
+    reasons, best = min(judged, key=lambda pair: (len(standing(pair[0], accept)), len(pair[0])))
     return Candidate(file, best, reasons)
 
 
@@ -186,13 +198,6 @@ def _named(candidate: Candidate) -> str:
     file = candidate.file.file
     modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(file.mtime_ns // 10**9))
     return "%s (inode %d, %d bytes, modified %s)" % (candidate.sighting.link, file.inode, file.size, modified)
-
-
-def _paths_of(sighting: Sighting) -> List[bytes]:
-    paths = [sighting.path, original_path(sighting.path)]
-    if sighting.host_path is not None:
-        paths += [sighting.host_path, original_path(sighting.host_path)]
-    return paths
 
 
 def _number(options: Dict[str, Any], name: str) -> Optional[int]:

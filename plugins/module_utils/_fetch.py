@@ -35,18 +35,17 @@ def describe(request: Dict[str, Any]) -> Dict[str, Any]:
 
     Raises RescueError, with the reason ``not_held`` where nobody holds it.
     """
-    wish = wish_from(request)
-    mounts = own_mounts()
+    wish = wish_from(request)._replace(in_place=False)
     origin = None
     if wish.path is not None:
         with suppress(RescueError):  # its folder may be gone, that is no hindrance
-            origin = open_target(wish.path, mounts)
-    path = origin.path if origin is not None else wish.path
-    seen = scan(lambda sighting: wish.means(sighting, path))
+            origin = open_target(wish.path, own_mounts())
+            wish = wish._replace(path=origin.path)
+    seen = scan(wish.means)
     witness = wish.checksum
-    if witness is None and path is not None:
-        witness = package_witnesses([path]).get(path)
-    found = find(wish, origin, path, False, seen, (), witness)
+    if witness is None and wish.path is not None:
+        witness = package_witnesses([wish.path]).get(wish.path)
+    found = find(wish, origin, seen.sightings, seen.unreadable, (), witness)
     with readable(found.sighting) as fd:
         digest = digests(fd, ["sha256"] if wish.checksum is None else ["sha256", wish.checksum.algorithm])
     if wish.checksum is not None:
@@ -55,7 +54,7 @@ def describe(request: Dict[str, Any]) -> Dict[str, Any]:
             raise RescueError("Refused to fetch %s: %s." % (found.sighting.link, sentence(reasons)), reasons)
     reporter = Reporter()
     return dict(
-        path_fields(path if path is not None else found.sighting.host_path or found.sighting.path),
+        path_fields(wish.path or found.sighting.host_path or found.sighting.path),
         source=reporter.holder(found.sighting),
         checksum="sha256:" + digest["sha256"],
         **reporter.file(found.file.file),

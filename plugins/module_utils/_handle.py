@@ -65,8 +65,11 @@ def readable(sighting: Sighting) -> Iterator[int]:
     """
     pin = os.open(sighting.link, os.O_PATH | os.O_CLOEXEC) if sighting.handle is None else sighting.handle
     try:
-        if file_of(pin).identity != sighting.file.identity:
-            raise RescueError("%s leads to another file by now." % sighting.link, ["holder_changed"])
+        now, then = file_of(pin), sighting.file
+        if (now.identity, now.uid, now.mode) != (then.identity, then.uid, then.mode):
+            raise RescueError(
+                "%s leads to another file by now, or its owner or mode changed." % sighting.link, ["holder_changed"]
+            )
         fd = reopen(pin)
     finally:
         if sighting.handle is None:

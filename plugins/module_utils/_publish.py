@@ -65,6 +65,15 @@ def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[by
     return saved
 
 
+def is_named(fd: int, folder: int, name: bytes) -> bool:
+    """Whether ``name`` in the opened ``folder`` is the very file of ``fd``."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(fd))
+
+
 def _link(fd: int, folder: int, name: bytes) -> None:
     # Without dir_fd Python does not ask to follow the magic link, and the error would be a misleading EXDEV.
     os.link(b"/proc/self/fd/%d" % fd, name, dst_dir_fd=folder)

@@ -22,7 +22,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 
@@ -158,6 +158,8 @@ def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome
             backup = replace(draft, folder, name, order.terms.backup)
         else:
             publish(draft, folder, name)
+        if not is_named(draft.fd, folder, name):
+            raise RescueError("%s was taken away or replaced the moment it came back." % printable(order.target.path))
     return _outcome("restored", original, judged, copied)._replace(not_kept=not_kept, backup=backup)
 
 

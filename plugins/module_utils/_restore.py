@@ -10,9 +10,15 @@ import os
 import stat
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate, Wish, find, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
+    Candidate,
+    Wish,
+    find,
+    paths_of,
+    wish_from,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable
@@ -39,26 +45,26 @@ def restore(
 
 
 class _Job:
-    """One file on its way from the wish to its result. Of the places, None is what is not known yet.
+    """One file on its way from the wish to its result. ``wish.path`` is resolved as soon as its place is known.
 
-    ``origin`` is where its path leads, ``target`` where it is to go: the same, unless it is copied out.
+    ``origin`` is the place where its path leads, ``target`` where it is to go: the same, unless it is copied out.
     """
 
     def __init__(self, request: Dict[str, Any]) -> None:
         self.what = str(request.get("path") or request.get("source") or request)
-        self.wish: Optional[Wish] = None
+        self.wish = Wish()
         self.origin: Optional[Target] = None
         self.target: Optional[Target] = None
         self.result: Result = {}
 
-    @property
-    def path(self) -> Optional[bytes]:
-        if self.origin is not None:
-            return self.origin.path
-        return None if self.wish is None else self.wish.path
+    def aim_in_place(self, origin: Target) -> None:
+        self.origin = self.target = origin
+        self.wish = self.wish._replace(path=origin.path)
 
-    def means(self, sighting: Sighting) -> bool:
-        return self.wish is not None and not self.result and self.wish.means(sighting, self.path)
+    def close(self) -> None:
+        for fd in {place.folder.fd for place in (self.origin, self.target) if place is not None}:
+            os.close(fd)
+        self.origin = self.target = None
 
 
 class _Rescue:
@@ -71,16 +77,28 @@ class _Rescue:
     def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
         jobs = [self._job(request) for request in requests]
         prefix = None if path_prefix is None else self._resolved(path_prefix)
-        if prefix is not None or not all(job.result for job in jobs):
+        open_jobs = [job for job in jobs if not job.result]
+        if open_jobs or prefix is not None:
             # Pin first: whatever may be wanted is held open from here on, before anything else is asked.
-            seen = scan(lambda sighting: _is_below(sighting, prefix) or any(job.means(sighting) for job in jobs))
-            self.mounts = seen.mounts
-            jobs += self._jobs_below(prefix, seen)
-            witnesses = package_witnesses(job.path for job in jobs if job.path is not None and not job.result)
-            for job in jobs:
-                if not job.result:
-                    self._attempt(job, lambda job=job: self._restored(job, seen, witnesses))  # type: ignore[misc]
+            seen = _Seen(scan(_wanted([job.wish for job in open_jobs], prefix)))
+            self.mounts = seen.scan.mounts
+            below = seen.paths_below(prefix)
+            witnesses = package_witnesses([*below, *(job.wish.path for job in open_jobs if job.wish.path is not None)])
+            for job in open_jobs:
+                self._finish(job, seen, witnesses)
+            for path in below:
+                jobs.append(self._job(dict(path_fields(path))))
+                self._finish(jobs[-1], seen, witnesses)
         return [job.result for job in jobs]
+
+    def _job(self, request: Dict[str, Any]) -> _Job:
+        job = _Job(request)
+        self._attempt(job, lambda: self._aimed(job, wish_from(request)))
+        return job
+
+    def _finish(self, job: _Job, seen: "_Seen", witnesses: Dict[bytes, Witness]) -> None:
+        if not job.result:
+            self._attempt(job, lambda: self._restored(job, seen, witnesses))
 
     def _attempt(self, job: _Job, work: Callable[[], Result]) -> None:
         started = time.monotonic()
@@ -92,19 +110,7 @@ class _Rescue:
             result = _result(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[])
         if result:
             job.result = dict(result, seconds=round(time.monotonic() - started, 3))
-
-    def _job(self, request: Dict[str, Any]) -> _Job:
-        job = _Job(request)
-        self._attempt(job, lambda: self._aimed(job, wish_from(request)))
-        return job
-
-    def _jobs_below(self, prefix: Optional[bytes], seen: Scan) -> List[_Job]:
-        paths = [
-            original_path(sighting.host_path)
-            for sighting in seen.sightings
-            if sighting.host_path is not None and sighting.file.is_regular and _is_below(sighting, prefix)
-        ]
-        return [self._job(dict(path_fields(path))) for path in dict.fromkeys(paths)]
+            job.close()
 
     def _resolved(self, path: bytes) -> bytes:
         try:
@@ -119,11 +125,12 @@ class _Rescue:
         job.wish = wish
         if wish.path is not None:
             job.what = printable(wish.path)
-            if wish.dest is None:
-                job.origin = job.target = open_target(wish.path, self.mounts)
+            if wish.in_place:
+                job.aim_in_place(open_target(wish.path, self.mounts))
             else:
                 with suppress(RescueError):  # its folder may be gone: it is to go elsewhere
                     job.origin = open_target(wish.path, self.mounts)
+                    job.wish = wish._replace(path=job.origin.path)
         if wish.dest is not None:
             job.target = open_target(wish.dest, self.mounts)
         return {} if job.target is None else self._settled(job, job.target)
@@ -142,23 +149,24 @@ class _Rescue:
             raise RescueError("%s is no regular file, it is not replaced." % printable(target.path))
         return {}
 
-    def _restored(self, job: _Job, seen: Scan, witnesses: Dict[bytes, Witness]) -> Result:
-        assert job.wish is not None
-        if job.target is None:
-            job.origin = job.target = self._target_of_source(job, job.wish, seen)
-            settled = self._settled(job, job.target)
+    def _restored(self, job: _Job, seen: "_Seen", witnesses: Dict[bytes, Witness]) -> Result:
+        target = job.target
+        if target is None:
+            target = self._place_of_source(job, seen)
+            job.aim_in_place(target)
+            settled = self._settled(job, target)
             if settled:
                 return settled
-            witnesses = package_witnesses([job.target.path])
-        witness = job.wish.checksum or witnesses.get(job.path or b"")
-        candidate = find(job.wish, job.origin, job.path, job.wish.dest is None, seen, self.terms.accept, witness)
+            witnesses = package_witnesses([target.path])
+        witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
+        candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
         with readable(candidate.sighting) as source:
-            outcome = put_back(Order(candidate, source, job.target, job.wish.dest is None, witness, self.terms))
-        return self._told(job, job.target, candidate, outcome)
+            outcome = put_back(Order(candidate, source, target, job.wish.in_place, witness, self.terms))
+        return self._told(job, target, candidate, outcome)
 
-    def _target_of_source(self, job: _Job, wish: Wish, seen: Scan) -> Target:
+    def _place_of_source(self, job: _Job, seen: "_Seen") -> Target:
         """Where a source that was given without a path had its name on this host."""
-        path = find(wish, None, None, False, seen, (), wish.checksum).sighting.host_path
+        path = seen.find(job.wish, None, (), job.wish.checksum).sighting.host_path
         if path is None:
             raise RescueError("%s had no name on this host that it could get back: give dest." % job.what, ["no_name"])
         return open_target(original_path(path), self.mounts)
@@ -214,6 +222,45 @@ class _Rescue:
         return [self.reporter.holder(one) for one in candidate.file.sightings if one.access in ("write", "both")]
 
 
+class _Seen:
+    """A scan, with its sightings by path: thousands of wishes must not each look at thousands of sightings."""
+
+    def __init__(self, scan: Scan) -> None:
+        self.scan = scan
+        self._by_path: Dict[bytes, List[Sighting]] = {}
+        for sighting in scan.sightings:
+            for path in set(paths_of(sighting)):
+                self._by_path.setdefault(path, []).append(sighting)
+
+    def find(
+        self, wish: Wish, origin: Optional[Target], accept: Sequence[str], witness: Optional[Witness]
+    ) -> Candidate:
+        sightings = self.scan.sightings if wish.path is None else self._by_path.get(wish.path, [])
+        return find(wish, origin, sightings, self.scan.unreadable, accept, witness)
+
+    def paths_below(self, prefix: Optional[bytes]) -> List[bytes]:
+        paths = [
+            original_path(sighting.host_path)
+            for sighting in self.scan.sightings
+            if sighting.host_path is not None and sighting.file.is_regular and _is_below(sighting, prefix)
+        ]
+        return list(dict.fromkeys(paths))
+
+
+def _wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:
+    paths = {wish.path for wish in wishes if wish.path is not None}
+    others = [wish for wish in wishes if wish.path is None]
+
+    def is_wanted(sighting: Sighting) -> bool:
+        return (
+            not paths.isdisjoint(paths_of(sighting))
+            or _is_below(sighting, prefix)
+            or any(wish.means(sighting) for wish in others)
+        )
+
+    return is_wanted
+
+
 def _is_below(sighting: Sighting, prefix: Optional[bytes]) -> bool:
     path = sighting.host_path
     return prefix is not None and path is not None and path.startswith(prefix.rstrip(b"/") + b"/")
@@ -221,8 +268,8 @@ def _is_below(sighting: Sighting, prefix: Optional[bytes]) -> bool:
 
 def _result(job: _Job, status: str, msg: str, **more: Any) -> Result:
     result: Result = {"path": job.what, "status": status, "changed": False, "msg": msg}
-    if job.path is not None:
-        result.update(path_fields(job.path))
-    if job.wish is not None and job.wish.dest is not None:
+    if job.wish.path is not None:
+        result.update(path_fields(job.wish.path))
+    if job.wish.dest is not None:
         result.update(path_fields(job.wish.dest, "dest"))
     return dict(result, **more)
