@@ -79,7 +79,8 @@ def main(rounds: int) -> list[Row]:
         walk = Path(folder, "walk")
         subprocess.run([compiler, "-O2", "-x", "c", "-o", walk, "-"], input=C_WALK.encode(), check=True)
         holders = [
-            subprocess.Popen([sys.executable, "-S", "-c", HOLDER, folder], stdout=subprocess.PIPE) for _ in range(PROCESSES)
+            subprocess.Popen([sys.executable, "-S", "-c", HOLDER, folder], stdout=subprocess.PIPE)
+            for _ in range(PROCESSES)
         ]
         try:
             for holder in holders:
@@ -88,7 +89,16 @@ def main(rounds: int) -> list[Row]:
                 f"walk over {PROCESSES * DESCRIPTORS} descriptors, {PROCESSES * DELETED} of them deleted",
                 {
                     "C walk, readlink only (floor)": [str(walk)],
-                    "find /proc -lname (peer)": ["find", "/proc", "-maxdepth", "3", "-path", "*/fd/*", "-lname", "* (deleted)"],
+                    "find /proc -lname (peer)": [
+                        "find",
+                        "/proc",
+                        "-maxdepth",
+                        "3",
+                        "-path",
+                        "*/fd/*",
+                        "-lname",
+                        "* (deleted)",
+                    ],
                     "our scan, whole process": [sys.executable, "-c", SCAN, "scan"],
                     "our facts, whole process": [sys.executable, "-c", SCAN, "facts"],
                 },
@@ -98,4 +108,3 @@ def main(rounds: int) -> list[Row]:
             for holder in holders:
                 os.kill(holder.pid, signal.SIGKILL)
                 holder.wait()
-

@@ -14,8 +14,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import LocalFile, components
@@ -25,23 +25,14 @@ _PIECE = 8 * 1024 * 1024
 
 _display = Display()
 
-_ARGUMENT_SPEC = dict(
-    SOURCE_SPEC,
-    dest={"type": "str", "required": True},
-    flat={"type": "bool", "default": False},
-    fail_on_missing={"type": "bool", "default": True},
-    validate_checksum={"type": "bool", "default": True},
-)
-
 
 class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec(argument_spec=_ARGUMENT_SPEC)
-        chosen = {name: args[name] for name in SOURCE_SPEC if args[name] is not None}
-        found = self._on_host(chosen, task_vars)
+        args = self.validate_argument_spec(argument_spec=FETCH_SPEC)[1]
+        found = self._on_host({name: value for name, value in args.items() if value is not None}, task_vars)
         if found.get("failed"):
             if found.get("refused") == ["not_held"] and not args["fail_on_missing"]:
                 return dict(result, changed=False, msg=found["msg"], refused=found["refused"])
@@ -66,7 +57,9 @@ class ActionModule(ActionBase):
         if "path_b64" in found:
             answer["path_b64"] = found["path_b64"]
         answer.update(path_fields(local.path, "dest"))
-        answer.update(changed=before != found["checksum"], checksum=found["checksum"], remote_checksum=found["checksum"])
+        answer.update(
+            changed=before != found["checksum"], checksum=found["checksum"], remote_checksum=found["checksum"]
+        )
         if self._task.diff:
             answer["diff"] = {
                 "before_header": answer["dest"],
@@ -91,29 +84,30 @@ class ActionModule(ActionBase):
         parent, name = os.path.split(dest)
         return LocalFile(parent, [name])
 
-    def _transferred(
-        self, found: dict[str, Any], local: LocalFile, validate: bool, task_vars: dict[str, Any]
-    ) -> str:
+    def _transferred(self, found: dict[str, Any], local: LocalFile, validate: bool, task_vars: dict[str, Any]) -> str:
         """Reads until the end; returns the digest of what was written."""
         with local.written() as file:
             offset = 0
             while True:
-                part = self._on_host(
-                    {"source": found["source"], "_piece": {"offset": offset, "length": _PIECE}}, task_vars
-                )
+                wanted = dict(found["source"], piece={"offset": offset, "length": _PIECE})
+                part = self._on_host({"source": wanted, "dest": printable(local.path)}, task_vars)
                 if part.get("failed"):
-                    raise RescueError(f"{printable(local.path)} was not written: {str(part['msg']).replace(DO_NOT, '')}")
+                    raise RescueError(
+                        f"{printable(local.path)} was not written: {str(part['msg']).replace(DO_NOT, '')}"
+                    )
                 content = base64.b64decode(part["content"])
                 file.write(content)
                 offset += len(content)
-                _display.v(f"{found['path']}: {offset} of {found['size']} bytes", host=task_vars.get("inventory_hostname"))
+                _display.v(
+                    f"{found['path']}: {offset} of {found['size']} bytes", host=task_vars.get("inventory_hostname")
+                )
                 if len(content) < _PIECE:
                     break
             file.flush()
             checksum = "sha256:" + digests(file.fileno(), ["sha256"])["sha256"]
             if validate and checksum != found["checksum"]:
                 raise RescueError(
-                    f"checksum mismatch: {found['source']['link']} had {found['checksum']} and what arrived has {checksum}; it was "
-                    "written to meanwhile, or the transfer failed. Nothing was left here; try again."
+                    f"checksum mismatch: {found['source']['link']} had {found['checksum']}, here arrived {checksum}. "
+                    "It was written to meanwhile, or the transfer failed. Nothing was left here; try again."
                 )
         return checksum

@@ -135,7 +135,7 @@ def find(
                 reasons += judge_folder(sighting.file, origin.folder.ancestors)
         return reasons
 
-    def anywhere(sighting: Sighting, kind: str) -> List[str]:
+    def anywhere(sighting: Sighting, _kind: str) -> List[str]:
         return judge_handle(sighting, wish.claim)
 
     files = group([sighting for sighting in sightings if wish.means(sighting)])

@@ -38,7 +38,7 @@ class Filters(NamedTuple):
 
 def gather(filters: Filters, deadline: float) -> Dict[str, Any]:
     """``deleted_files`` (what ``filters`` want) and ``deleted_files_summary`` (of all); ``deadline`` as in `scan`."""
-    seen = scan(lambda sighting: False, deadline)
+    seen = scan(lambda _sighting: False, deadline)
     found = group(seen.sightings)
     reporter = Reporter()
     refusals = _Refusals(seen.mounts)

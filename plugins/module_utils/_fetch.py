@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Dict
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import find, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC, find, wish_from
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
@@ -29,13 +29,21 @@ from ansible_collections.procfs.rescue.plugins.module_utils._report import Repor
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
+FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
+    SOURCE_SPEC,
+    dest={"type": "str", "required": True},
+    flat={"type": "bool", "default": False},
+    fail_on_missing={"type": "bool", "default": True},
+    validate_checksum={"type": "bool", "default": True},
+)
+
 
 def describe(request: Dict[str, Any]) -> Dict[str, Any]:
     """The file that ``request`` (options as `_choose.wish_from` takes them) means: path, metadata, source, checksum.
 
     Raises RescueError, with the reason ``not_held`` where nobody holds it.
     """
-    wish = wish_from(request)._replace(in_place=False)
+    wish = wish_from({name: request[name] for name in SOURCE_SPEC})._replace(in_place=False)
     origin = None
     if wish.path is not None:
         with suppress(RescueError):  # its folder may be gone, that is no hindrance

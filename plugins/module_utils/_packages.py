@@ -98,7 +98,7 @@ def _aliases(path: bytes) -> Tuple[bytes, ...]:
 def _rpm_witness(path: bytes) -> Optional[Witness]:
     for name in _aliases(path):
         try:
-            answer = subprocess.run(
+            answer = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module here
                 ["/usr/bin/rpm", "-qf", "--qf", _RPM_FORMAT, "--", name],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

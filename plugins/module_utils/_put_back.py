@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
 
     status: str
     method: str = ""
-    digests: Dict[str, str] = {}
+    digests: Dict[str, str] = {}  # noqa: RUF012  (never written to)
     content_by: str = "none"
     original: Optional[Metadata] = None
     metadata: Optional[Metadata] = None

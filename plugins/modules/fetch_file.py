@@ -136,19 +136,15 @@ refused:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import describe, piece
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, describe, piece
 
 
 def main() -> None:
-    # The action plugin of this name runs on the controller, has the documented options, and calls this on the host:
-    # once to choose the file, then with _piece for each part of its content.
-    module = AnsibleModule(
-        argument_spec=dict(SOURCE_SPEC, _piece={"type": "dict"}),
-        supports_check_mode=True,
-    )
-    wanted = module.params.pop("_piece")
+    # The action plugin of this name runs on the controller and does what dest and so on say. It calls this on the host:
+    # once to choose the file, then for each piece of its content, which it names in the source.
+    module = AnsibleModule(argument_spec=FETCH_SPEC, supports_check_mode=True)
+    wanted = (module.params["source"] or {}).get("piece")
     try:
         if wanted is not None:
             module.exit_json(changed=False, content=piece(module.params["source"], wanted["offset"], wanted["length"]))

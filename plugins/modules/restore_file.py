@@ -84,7 +84,8 @@ options:
     type: int
     default: 3
 notes:
-  - Set C(ansible_pipelining) for the task, play or host. Otherwise Ansible needs room on the target's disk before a module can start.
+  - With a full or read-only disk no module of Ansible starts unless C(ansible_pipelining) is V(true) and the task has the environment variable
+    C(TMPDIR) set to a place that is not on that disk, such as C(/dev/shm). The role P(procfs.rescue.rescue#role) sets both.
 seealso:
   - module: procfs.rescue.deleted_files_facts
   - module: procfs.rescue.fetch_file

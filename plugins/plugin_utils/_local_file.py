@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
@@ -94,13 +94,12 @@ class LocalFile:
 
     def _entered(self, folder: int, name: bytes, create: bool) -> int:
         if create:
-            try:
+            with suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=folder)
-            except FileExistsError:
-                pass
         try:
             return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         except NotADirectoryError as error:
             raise RescueError(
-                f"{printable(name)} on the way to {printable(self.path)} is no folder, or a symlink, which is not followed."
+                f"{printable(name)} on the way to {printable(self.path)} is no folder, or a symlink, which is "
+                "not followed."
             ) from error

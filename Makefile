@@ -1,0 +1,78 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: bench build check clean controller drill help integration inventory lint lock matrix prepare rescue sanity test test-all unit
+
+# Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
+export LC_ALL := C.UTF-8
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/collections:$(or $(ANSIBLE_COLLECTIONS_PATH),$(HOME)/.ansible/collections:/usr/share/ansible/collections)
+in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+drill: prepare ## Delete /bin/bash on three throwaway hosts and bring it back (root)
+	@$(in_venv) PYTHONPATH="$(CURDIR)/tests" python -m fleet.drill
+
+rescue: inventory controller ## Bring deleted files back on your hosts: INVENTORY=hosts.yml, ARGS='--limit web'
+	@$(in_venv) ansible-playbook procfs.rescue.rescue -i "$(INVENTORY)" $(ARGS)
+
+check: inventory controller ## Only look what could be rescued on your hosts: INVENTORY=hosts.yml
+	@$(in_venv) ansible-playbook procfs.rescue.check -i "$(INVENTORY)" $(ARGS)
+
+test: lint unit build sanity integration ## Everything that CI runs (root)
+
+test-all: test matrix ## And all that takes longer
+
+# The code asks first whether Python has these.
+guarded := os.copy_file_range 'hashlib.new(usedforsecurity)'
+
+lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentation, changelog
+	$(in_venv) ruff check
+	$(in_venv) ruff format --check
+	$(in_venv) mypy
+	$(in_venv) vermin --quiet --violations --eval-annotations -t=3.6- $(addprefix --exclude ,$(guarded)) plugins/modules plugins/module_utils
+	$(in_venv) yamllint .
+	$(in_venv) ansible-lint
+	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
+	$(in_venv) antsibull-changelog lint
+
+unit: prepare ## Unit tests
+	$(in_venv) pytest tests/unit
+
+build: prepare ## Build the artifact, install it elsewhere and use it there
+	$(in_venv) python tests/artifact.py
+
+sanity: prepare ## ansible-test sanity
+	$(in_venv) python tests/sanity/run.py
+
+integration: prepare ## Tests against real hosts
+	$(in_venv) pytest tests/integration
+
+matrix: prepare ## The same against other releases of ansible-core and Python, as far as they are found here
+	$(in_venv) python tests/matrix.py
+
+bench: prepare ## Benchmarks
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py
+
+lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header
+lock: ## Renew both lock files
+	python3 -m venv .work/lock
+	.work/lock/bin/pip --quiet install uv
+	.work/lock/bin/uv pip compile $(lock_options) requirements.in -o requirements.txt
+	.work/lock/bin/uv pip compile $(lock_options) -c requirements.txt tests/requirements.in -o tests/requirements.txt
+
+clean: ## Remove everything that was made here
+	rm -rf .venv .work collections .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache procfs-rescue-*.tar.gz
+
+prepare:
+	@python3 tests/prepare.py
+
+controller:
+	@python3 tests/prepare.py controller
+
+inventory:
+	@test -n "$(INVENTORY)" || { echo 'Which hosts? Give an inventory: make $(MAKECMDGOALS) INVENTORY=hosts.yml' >&2; exit 2; }

@@ -1,0 +1,133 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A real fleet for the tests, and the ways to drive it: modules and playbooks as users run them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fleet import Fleet, Host
+from fleet.controller import run_ansible
+
+
+class Answer(NamedTuple):
+    """What a module answered on one host. ``output`` is all that was on the screen."""
+
+    failed: bool
+    result: dict[str, Any]
+    output: str
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        files: list[dict[str, Any]] = self.result["files"]
+        return files
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    with Fleet(3) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def host(fleet: Fleet) -> Host:
+    return fleet.hosts[0]
+
+
+@pytest.fixture
+def lab(host: Host, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A folder of its own on the host for one test; holders started with `hold` end with it."""
+    path = f"/srv/lab-{abs(hash(request.node.nodeid)) % 10**8}"
+    host.run(["mkdir", "-m", "0755", "-p", path])
+    yield path
+    host.run(["rm", "-rf", path])
+
+
+@pytest.fixture
+def hold(host: Host) -> Iterator[Callable[..., int]]:
+    """``hold(code, *args)`` runs Python code on the host that holds something and prints a line when it does.
+
+    Returns the holder's pid on the host.
+    """
+    holders: list[subprocess.Popen[bytes]] = []
+
+    def start(code: str, *arguments: str | bytes, user: str | None = None) -> int:
+        full = code + "\nimport os, signal\nprint(os.getpid(), flush=True)\nsignal.pause()\n"
+        process = host.spawn(
+            ["/usr/bin/python3", "-c", full, *arguments], user=user, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        holders.append(process)
+        assert process.stdout is not None and process.stderr is not None
+        line = process.stdout.readline()
+        if not line.strip().isdigit():
+            raise RuntimeError(f"the holder did not start: {process.stderr.read().decode()}")
+        return int(line)
+
+    yield start
+    for process in holders:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def run_module(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
+    """``run_module(name, arguments, ...)`` runs a module of the collection on one host, over SSH, as an ad-hoc task."""
+
+    def run(
+        name: str,
+        arguments: dict[str, Any],
+        *,
+        on: str = "h1",
+        check: bool = False,
+        diff: bool = False,
+        options: tuple[str, ...] = (),
+        inventory: Path | None = None,
+    ) -> Answer:
+        tree = tmp_path_factory.mktemp("play")
+        play = [
+            {
+                "hosts": on,
+                "gather_facts": False,
+                "vars": {"ansible_pipelining": True},
+                "tasks": [
+                    {f"procfs.rescue.{name}": arguments, "register": "answer", "ignore_errors": True},
+                    {
+                        "ansible.builtin.copy": {
+                            "content": "{{ answer | to_json }}",
+                            "dest": str(tree / "answer.json"),
+                            "mode": "0600",
+                        },
+                        "delegate_to": "localhost",
+                        "become": False,
+                        "check_mode": False,
+                        "diff": False,
+                        "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+                    },
+                ],
+            }
+        ]
+        (tree / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+        done = run_ansible(
+            "ansible-playbook",
+            str(tree / "play.yml"),
+            "-i",
+            str(inventory or fleet.inventory()),
+            *(["--check"] if check else []),
+            *(["--diff"] if diff else []),
+            *options,
+        )
+        answer = tree / "answer.json"
+        assert answer.exists(), done.stdout + done.stderr
+        result = json.loads(answer.read_text(encoding="utf-8"))
+        return Answer(bool(result.get("failed")), result, done.stdout + done.stderr)
+
+    return run

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""fetch_file: deleted files arrive whole on the controller, wherever their names try to lead."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+import pytest
+
+HOLD = (
+    "import os, random, sys\n"
+    "content = random.Random(7).randbytes(int(sys.argv[2]))\n"
+    "open(sys.argv[1], 'wb').write(content)\n"
+    "held = open(sys.argv[1], 'rb')\n"
+)
+
+
+def digest(size):
+    import random
+
+    return hashlib.sha256(random.Random(7).randbytes(size)).hexdigest()
+
+
+def inside(host, path):
+    return host.root() / path.lstrip("/")
+
+
+@pytest.fixture
+def gone(host, lab, hold):
+    """``gone(name, size)`` is the path of a file with that many random bytes that is deleted and held."""
+
+    def make(name="movie", size=100_000):
+        hold(HOLD, f"{lab}/{name}", str(size))
+        inside(host, f"{lab}/{name}").chmod(0o644)
+        inside(host, f"{lab}/{name}").unlink()
+        return f"{lab}/{name}"
+
+    return make
+
+
+def test_check_run_and_second_run(gone, run_module, tmp_path):
+    path = gone()
+    local = tmp_path / "dest" / "h1" / path.lstrip("/")
+    would = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/dest"}, check=True, diff=True)
+    assert would.result["changed"] and would.result["size"] == 100_000 and would.result["dest"] == str(local)
+    assert would.result["diff"]["before"] == {"state": "absent"}
+    assert not (tmp_path / "dest").exists()
+
+    done = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/dest"}).result
+    assert done["changed"] and done["mode"] == "0644"
+    assert done["checksum"] == done["remote_checksum"] == f"sha256:{digest(100_000)}"
+    assert hashlib.sha256(local.read_bytes()).hexdigest() == digest(100_000)
+    assert stat.S_IMODE(local.stat().st_mode) == 0o600 and stat.S_IMODE(local.parent.stat().st_mode) == 0o700
+
+    again = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/dest"}, diff=True)
+    assert not again.failed and not again.result["changed"]
+
+
+def test_larger_than_one_piece_and_no_copy_on_the_host(host, gone, run_module, tmp_path):
+    size = 20 * 1024 * 1024 + 17
+    path = gone(size=size)
+    used = os.statvfs(host.root())
+    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/movie", "flat": True})
+    assert not answer.failed, answer.output
+    assert hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest() == digest(size)
+    assert abs(os.statvfs(host.root()).f_bfree - used.f_bfree) * used.f_frsize < size // 4
+
+
+@pytest.mark.parametrize(("user", "become"), [("oncall", True), ("root", False), ("mallory", False)])
+def test_with_and_without_become(fleet, host, hold, run_module, tmp_path, user, become):
+    folder = "/home/mallory" if user == "mallory" else "/root"
+    hold(HOLD, f"{folder}/mine", "5000", user="mallory" if user == "mallory" else None)
+    inside(host, f"{folder}/mine").unlink()
+    try:
+        inventory = fleet.inventory(user=user, become=become)
+        answer = run_module("fetch_file", {"path": f"{folder}/mine", "dest": f"{tmp_path}/"}, inventory=inventory)
+    finally:
+        fleet.inventory()
+    assert not answer.failed, answer.output
+    assert hashlib.sha256((tmp_path / "h1" / folder[1:] / "mine").read_bytes()).hexdigest() == digest(5000)
+
+
+def test_over_the_local_connection(run_module, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"here")
+    with victim.open("rb") as held:
+        victim.unlink()
+        answer = run_module(
+            "fetch_file",
+            {"source": {"link": f"/proc/{os.getpid()}/fd/{held.fileno()}"}, "dest": f"{tmp_path}/out/", "flat": True},
+            on="localhost",
+            options=("-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"),
+        )
+    assert not answer.failed, answer.output
+    assert (tmp_path / "out" / "victim").read_bytes() == b"here"
+
+
+def test_names_that_lead_elsewhere_stay_below_dest(host, hold, run_module, tmp_path):
+    pid = hold("import os\nm = os.memfd_create('../../../../tmp/owned')\nos.write(m, b'evil')\n")
+    answer = run_module("fetch_file", {"pid": pid, "dest": f"{tmp_path}/a/b/c/d"})
+    assert not answer.failed, answer.output
+    (arrived,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert arrived == tmp_path / "a/b/c/d/h1/memfd:../%2E%2E/%2E%2E/%2E%2E/tmp/owned".replace("memfd:..", "memfd:..")
+    assert arrived.read_bytes() == b"evil"
+
+
+def test_a_symlink_below_dest_is_not_followed(gone, run_module, tmp_path):
+    path = gone()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "dest").mkdir()
+    (tmp_path / "dest" / "h1").symlink_to(tmp_path / "elsewhere")
+    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/dest"})
+    assert answer.failed and "is no folder, or a symlink, which is not followed" in answer.result["msg"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_missing(run_module, tmp_path):
+    answer = run_module("fetch_file", {"path": "/no/such", "dest": f"{tmp_path}/x"})
+    assert answer.failed and answer.result["refused"] == ["not_held"]
+    assert "No process holds /no/such" in answer.result["msg"]
+    answer = run_module("fetch_file", {"path": "/no/such", "dest": f"{tmp_path}/x", "fail_on_missing": False})
+    assert not answer.failed and not answer.result["changed"]
+
+
+def test_bad_input(gone, run_module, tmp_path):
+    assert "path must be absolute: x" in run_module("fetch_file", {"path": "x", "dest": "d"}).result["msg"]
+    assert "Say which file is meant" in run_module("fetch_file", {"dest": "d"}).result["msg"]
+    path = gone()
+    answer = run_module("fetch_file", {"path": path, "dest": str(tmp_path), "flat": True})
+    assert answer.failed and "is a folder: end dest with / to store the file in it." in answer.result["msg"]
+    wrong = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/x", "checksum": "md5:" + "0" * 32})
+    assert wrong.failed and wrong.result["refused"] == ["checksum_differs"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_changes_on_the_way_leaves_nothing(host, lab, hold, run_module, tmp_path):
+    path = f"{lab}/busy"
+    hold(
+        "import sys, threading, itertools, os\n"
+        "f = open(sys.argv[1], 'w+b', 0)\n"
+        "f.truncate(10_000_000)\n"
+        "def write():\n"
+        "    for n in itertools.count(): os.pwrite(f.fileno(), b'%20d' % n, n * 4096 % 10_000_000)\n"
+        "threading.Thread(target=write, daemon=True).start()\n",
+        path,
+    )
+    inside(host, path).unlink()
+    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/out"})
+    assert answer.failed and "checksum mismatch" in answer.result["msg"]
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == []
