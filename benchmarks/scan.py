@@ -80,7 +80,7 @@ def main(rounds: int) -> list[Row]:
         subprocess.run([compiler, "-O2", "-x", "c", "-o", walk, "-"], input=C_WALK.encode(), check=True)
         holders = [
             subprocess.Popen([sys.executable, "-S", "-c", HOLDER, folder], stdout=subprocess.PIPE)
-            for _ in range(PROCESSES)
+            for _holder in range(PROCESSES)
         ]
         try:
             for holder in holders:

@@ -122,7 +122,7 @@ class Host:
                     pass_fds=[pidfd],
                 ),
             )
-        _, complaint = process.communicate()
+        _output, complaint = process.communicate()
         if process.returncode:
             raise FleetError(f"{self.name}: {complaint.decode(errors='replace').strip()}")
 

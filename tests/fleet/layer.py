@@ -59,6 +59,11 @@ def build(layer: Path, tree: Path, *, busybox: str, addresses: dict[str, str], u
     (layer / "etc/ssh/sshd_config.d").mkdir()
     _hide_tree(layer / "etc/ssh")
 
+    for temporary in ("tmp", "var/tmp"):
+        (layer / temporary).mkdir(parents=True)
+        (layer / temporary).chmod(0o1777)
+        _hide_tree(layer / temporary)
+
     _file(layer / "etc/inittab", _INITTAB)
     inside = layer / BUSYBOX.lstrip("/")
     inside.parent.mkdir(parents=True)
@@ -93,5 +98,5 @@ def _file(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def _hide_tree(folder: Path) -> None:
-    """Hide what the tree has in this folder: the hosts get no keys, dotfiles and sshd settings of the machine."""
+    """Hide what the tree has in this folder: no keys, dotfiles, sshd settings and temporary files of the machine."""
     os.setxattr(folder, "trusted.overlay.opaque", b"y")

@@ -53,7 +53,7 @@ def plug_in(name: str, address: str, fleet: int) -> None:
 def _take_subnet(interface: str) -> ipaddress.IPv4Network:
     _ip([f"link set {interface} up"])
     routes = _routes()
-    for _ in range(_ATTEMPTS):
+    for _attempt in range(_ATTEMPTS):
         subnet = ipaddress.IPv4Network((int(_POOL[0]) + random.randrange(_POOL.num_addresses // 256) * 256, 24))
         if any(subnet.overlaps(route) for route in routes):
             continue

@@ -49,7 +49,7 @@ def _root() -> tuple[str, str] | None:
     """Type and source of the mount on ``/``: the last one, which covers any others."""
     root = None
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        mounted, _, described = line.partition(" - ")
+        mounted, _separator, described = line.partition(" - ")
         if mounted.split()[4] == "/":
             kind, source = described.split()[:2]
             root = kind, source
