@@ -47,7 +47,7 @@ build: prepare ## Build the artifact, install it elsewhere and use it there
 	$(in_venv) python tests/artifact.py
 
 sanity: prepare ## ansible-test sanity
-	$(in_venv) python tests/sanity/run.py
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python tests/sanity/run.py
 
 integration: prepare ## Tests against real hosts
 	$(in_venv) pytest tests/integration

@@ -19,8 +19,8 @@ def environment() -> dict[str, str]:
 
 
 def program(name: str) -> str:
-    """An Ansible program of the environment that this Python belongs to."""
-    return str(Path(sys.executable).with_name(name))
+    """An Ansible program of the environment that this Python belongs to, or of the folder ``ANSIBLE_PROGRAMS``."""
+    return str(Path(os.environ.get("ANSIBLE_PROGRAMS", Path(sys.executable).parent), name))
 
 
 def run_ansible(name: str, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

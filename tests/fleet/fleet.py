@@ -31,7 +31,7 @@ class Fleet:
     ) -> None:
         if not 1 <= count <= MAX_HOSTS:
             raise FleetError(f"A fleet has 1 to {MAX_HOSTS} hosts.")
-        if upper_size and not re.fullmatch(r"\d+[kmg%]?", upper_size):
+        if upper_size and not re.fullmatch(r"\d+[kmg%]?", upper_size, re.IGNORECASE):
             raise FleetError(f"{upper_size!r} is no size: 64m would be one.")
         self.name = name or f"run-{secrets.token_hex(4)}"
         self.state_dir = folder_of(self.name)

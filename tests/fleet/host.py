@@ -114,15 +114,16 @@ class Host:
             process = linux.elsewhere(
                 lambda: linux.setns(pidfd, linux.CLONE_NEWPID),
                 lambda: subprocess.Popen(
-                    programs.module("wreck", request),
+                    programs.module("wreck"),
                     env=programs.environment(),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     pass_fds=[pidfd],
                 ),
             )
-        _output, complaint = process.communicate()
+        # Not among the arguments, which every user of the host could read: the token is in it.
+        _output, complaint = process.communicate(request.encode())
         if process.returncode:
             raise FleetError(f"{self.name}: {complaint.decode(errors='replace').strip()}")
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program behind Host.wreck: enters a host, proves that it is there, deletes files."""
+"""The program behind Host.wreck: enters a host, proves that it is there, deletes files; its request is on stdin."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from fleet.proof import Place, delete
 
 def main() -> None:
     """Delete ``paths`` in ``place``, the mount namespace of the process that the inherited ``pidfd`` stands for."""
-    request = json.loads(sys.argv[1])
+    request = json.load(sys.stdin)
     enter(request["pidfd"], CLONE_NEWNS)
     os.close(request["pidfd"])
     try:

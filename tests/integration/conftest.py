@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ import pytest
 
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
+
+# The Python of the hosts: their own, unless the matrix sets another.
+TARGET_PYTHON = os.environ.get("TARGET_PYTHON", "/usr/bin/python3")
 
 
 class Answer(NamedTuple):
@@ -120,7 +124,7 @@ def run_module(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Callab
             "ansible-playbook",
             str(tree / "play.yml"),
             "-i",
-            str(inventory or fleet.inventory()),
+            str(inventory or fleet.inventory(interpreter=TARGET_PYTHON)),
             *(["--check"] if check else []),
             *(["--diff"] if diff else []),
             *options,

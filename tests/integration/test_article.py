@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import subprocess
 
+import pytest
+
 from fleet import Host
 
 BASH = "/usr/bin/bash"
@@ -41,6 +43,7 @@ def test_bash_of_a_running_shell_comes_back_from_its_exe(fleet, run_module):
     shell.wait()
 
 
+@pytest.mark.matrix
 def test_a_movie_that_a_player_has_open_comes_back_under_a_new_name(host, lab, hold, run_module):
     movie = f"{lab}/movie.mkv"
     pid = hold(
@@ -60,6 +63,7 @@ def test_a_movie_that_a_player_has_open_comes_back_under_a_new_name(host, lab, h
     assert not (host.root() / movie.lstrip("/")).exists()
 
 
+@pytest.mark.matrix
 def test_what_maps_shows_as_deleted_is_in_the_facts_and_comes_back_through_map_files(host, lab, hold, run_module):
     library = f"{lab}/libmovie.so"
     pid = hold(

@@ -43,6 +43,7 @@ def gone(host, lab, hold):
     return make
 
 
+@pytest.mark.matrix
 def test_check_run_and_second_run(gone, run_module, tmp_path):
     path = gone()
     local = tmp_path / "dest" / "h1" / path.lstrip("/")
@@ -76,11 +77,8 @@ def test_with_and_without_become(fleet, host, hold, run_module, tmp_path, user, 
     folder = "/home/mallory" if user == "mallory" else "/root"
     hold(HOLD, f"{folder}/mine", "5000", user="mallory" if user == "mallory" else None)
     inside(host, f"{folder}/mine").unlink()
-    try:
-        inventory = fleet.inventory(user=user, become=become)
-        answer = run_module("fetch_file", {"path": f"{folder}/mine", "dest": f"{tmp_path}/"}, inventory=inventory)
-    finally:
-        fleet.inventory()
+    inventory = fleet.inventory(user=user, become=become)
+    answer = run_module("fetch_file", {"path": f"{folder}/mine", "dest": f"{tmp_path}/"}, inventory=inventory)
     assert not answer.failed, answer.output
     assert hashlib.sha256((tmp_path / "h1" / folder[1:] / "mine").read_bytes()).hexdigest() == digest(5000)
 

@@ -279,7 +279,7 @@ def test_a_host_that_ends_leaves_no_zombie(name):
     with Fleet(2, name=name) as fleet:
         host = fleet.hosts[0]
         host.run(["sh", "-c", "sleep 0 & exec sleep 0.1 &"])
-            wait_until(lambda: b"sleep" not in host.run(["ps", "-eo", "comm="]).stdout)
+        wait_until(lambda: b"sleep" not in host.run(["ps", "-eo", "comm="]).stdout)
         os.kill(host.pid, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{host.pid}").exists())
         with pytest.raises(FleetError, match="h1 is not running any more"):

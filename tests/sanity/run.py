@@ -18,6 +18,8 @@ from pathlib import Path
 
 import ansible_test
 
+from interpreters import search_path
+
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".work" / "sanity"
 TREE = WORK / "ansible_collections" / "procfs" / "rescue"
@@ -58,13 +60,6 @@ def provide_pip() -> None:
     source = Path(str(ansible_test.__file__)).with_name("_internal") / "python_requirements.py"
     for version in re.findall(r"pip='([0-9.]+)'", source.read_text(encoding="utf-8")):
         (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP, encoding="utf-8")
-
-
-def search_path() -> str:
-    """pyenv's shims answer for versions that they then refuse to run; the versions' own folders do not."""
-    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder).name != "shims"]
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    return os.pathsep.join([*folders, *map(str, sorted(pyenv.glob("versions/*/bin")))])
 
 
 if __name__ == "__main__":
