@@ -19,9 +19,6 @@ import pytest
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
 
-# The Python of the hosts: their own, unless the matrix sets another.
-TARGET_PYTHON = os.environ.get("TARGET_PYTHON", "/usr/bin/python3")
-
 
 class Answer(NamedTuple):
     """What a module answered on one host. ``output`` is all that was on the screen."""
@@ -45,6 +42,20 @@ def fleet() -> Iterator[Fleet]:
 @pytest.fixture(scope="session")
 def host(fleet: Fleet) -> Host:
     return fleet.hosts[0]
+
+
+@pytest.fixture(scope="session")
+def target_python(host: Host) -> str:
+    """The Python that modules run with on ``host``: its own, or a copy of this machine's that the matrix names."""
+    wanted = os.environ.get("TARGET_PYTHON")
+    if wanted is None:
+        return "/usr/bin/python3"
+    # Under the same path, where it looks for its libraries: hosts do not have the home folders of this machine.
+    prefix = Path(wanted).resolve().parents[1]
+    leave_out = [f"--exclude={name}" for name in ("test", "tests", "site-packages", "__pycache__", "*.a", "share")]
+    archive = subprocess.run(["tar", "-cP", *leave_out, prefix], stdout=subprocess.PIPE, check=True).stdout
+    host.run(["tar", "-xP"], input=archive)
+    return wanted
 
 
 @pytest.fixture
@@ -83,7 +94,7 @@ def hold(host: Host) -> Iterator[Callable[..., int]]:
 
 
 @pytest.fixture(scope="session")
-def run_module(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
+def run_module(fleet: Fleet, target_python: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
     """``run_module(name, arguments, ...)`` runs a module of the collection on one host, over SSH, as an ad-hoc task."""
 
     def run(
@@ -124,7 +135,7 @@ def run_module(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Callab
             "ansible-playbook",
             str(tree / "play.yml"),
             "-i",
-            str(inventory or fleet.inventory(interpreter=TARGET_PYTHON)),
+            str(inventory or fleet.inventory(interpreter=target_python)),
             *(["--check"] if check else []),
             *(["--diff"] if diff else []),
             *options,

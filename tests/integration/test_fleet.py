@@ -74,14 +74,13 @@ def processes_of(name: str) -> set[Process]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-            if (
-                name.encode() in (entry / "cmdline").read_bytes()
-                and b"fleet.supervisor" in (entry / "cmdline").read_bytes()
-            ):
-                found.add((int(entry.name), int(fields[19])))
+            arguments = (entry / "cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        parents[int(entry.name), int(fields[19])] = int(fields[1])
+        process = int(entry.name), int(fields[19])
+        parents[process] = int(fields[1])
+        if b"fleet.supervisor" in arguments and name.encode() in arguments:
+            found.add(process)
     while True:
         below = {process for process, parent in parents.items() if parent in {pid for pid, _start in found}}
         if below <= found:
