@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 _CLONE_FS = 0x00000200
@@ -62,6 +63,24 @@ def elsewhere(move: Callable[[], None], start: Callable[[], _T]) -> _T:
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(work).result()
+
+
+def root() -> tuple[str, int]:
+    """What / is to this thread: its mount and its inode there."""
+    fd = os.open("/", os.O_PATH)
+    try:
+        return Path(f"/proc/self/fdinfo/{fd}").read_text().partition("mnt_id:")[2].split()[0], os.fstat(fd).st_ino
+    finally:
+        os.close(fd)
+
+
+def root_of_namespace() -> tuple[str, int]:
+    """The same of this mount namespace, which a process in a chroot does not see."""
+    own = os.pidfd_open(os.getpid())
+    try:
+        return elsewhere(lambda: enter(own, CLONE_NEWNS), root)
+    finally:
+        os.close(own)
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:

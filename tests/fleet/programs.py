@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from fleet import linux
 from fleet.errors import FleetError
 
 _PROGRAMS = ("busybox", "ip", "ssh", "ssh-keygen")
@@ -20,6 +21,9 @@ def check_machine() -> None:
         raise FleetError("A fleet needs Linux.")
     if os.geteuid():
         raise FleetError("A fleet needs root.")
+    # Who enters a host would come out in the tree around the chroot, which is nobody's to play with.
+    if linux.root() != linux.root_of_namespace():
+        raise FleetError("A fleet needs the root of its mount namespace: this is a chroot.")
     for program in _PROGRAMS:
         find(program)
     # A dynamic one would lose its libraries together with the hosts.

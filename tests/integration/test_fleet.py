@@ -391,3 +391,10 @@ def test_only_root_can_start_a_fleet(name):
     code = f"import os; from fleet import Fleet; os.seteuid(65534); Fleet(name='{name}').up()"
     with python("-c", code) as process:
         assert "FleetError: A fleet needs root." in process.communicate()[1].decode()
+
+
+def test_a_chroot_is_refused_since_its_hosts_would_be_those_of_the_tree_around_it(tmp_path):
+    code = "from fleet import Fleet; Fleet(1).up()"
+    inside = f"PYTHONPATH={TESTS} exec chroot {tmp_path} {sys.executable} -c '{code}'"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"mount --rbind / {tmp_path} && {inside}"], capture_output=True)
+    assert done.returncode != 0 and b"A fleet needs the root of its mount namespace: this is a chroot." in done.stderr
