@@ -26,7 +26,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETE
 _NS_GET_USERNS = 0xB701
 
 # File systems that may never answer; each mount is asked once, by a child process with a deadline.
-_REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs")
+_REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs", "virtiofs")
 
 _ACCESS = {stat.S_IRUSR: "read", stat.S_IWUSR: "write", stat.S_IRUSR | stat.S_IWUSR: "both"}
 
@@ -55,6 +55,8 @@ def scan(pin: Callable[[Sighting], bool], deadline: float = 5.0) -> Scan:
     walk = _Walk(pin, deadline)
     proc = open_directory("/proc")
     try:
+        if not os.path.exists("/proc/1"):  # hidepid: processes are not even listed (proc(5))
+            walk.unreadable += 1
         for pid in os.listdir(proc):
             if pid.isdigit() and int(pid) != os.getpid():
                 walk.visit(int(pid), proc)

@@ -143,6 +143,15 @@ def test_without_root_it_says_that_it_did_not_see_all(run_module, fleet, host, h
     assert "/home/mallory/mine" in [entry["path"] for entry in found["deleted_files"]]
 
 
+def test_where_processes_are_hidden_it_does_not_claim_to_have_seen_all(run_module, fleet, host):
+    host.run(["mount", "-o", "remount,hidepid=2", "/proc"])
+    try:
+        answer = run_module("deleted_files_facts", {}, inventory=fleet.inventory(user="mallory", become=False))
+    finally:
+        host.run(["mount", "-o", "remount,hidepid=0", "/proc"])
+    assert answer.result["ansible_facts"]["deleted_files_summary"]["complete"] is False
+
+
 @pytest.mark.matrix
 def test_check_mode_gathers_too_and_nothing_changes(run_module):
     answer = run_module("deleted_files_facts", {}, check=True, diff=True)
