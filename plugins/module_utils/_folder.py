@@ -87,16 +87,6 @@ def open_target(path: bytes, mounts: Dict[int, Mount]) -> Target:
     raise RescueError("%s leads through too many symlinks." % printable(path))
 
 
-def is_writable_by_others(folder: Ancestor) -> bool:
-    """Whether its mode lets more than its owner write (an ACL shows in the group's bits)."""
-    return bool(folder.mode & (stat.S_IWGRP | stat.S_IWOTH))
-
-
-def is_roots_sticky(folder: Ancestor) -> bool:
-    """Like /tmp: anybody may add names, but only their owner may take them away again."""
-    return folder.uid == 0 and bool(folder.mode & stat.S_ISVTX)
-
-
 def _components(path: bytes) -> List[bytes]:
     """The components of ``path``, the first one last: a stack."""
     return [name for name in reversed(path.split(b"/")) if name not in (b"", b".")]
@@ -119,7 +109,7 @@ def _entered(handle: int, name: bytes, path: bytes) -> int:
 
 def _believed_target(symlink: int, parent: Ancestor, path: bytes) -> bytes:
     owner = os.fstat(symlink).st_uid
-    others = is_writable_by_others(parent) and not is_roots_sticky(parent)
+    others = parent.is_writable_by_others and not parent.is_roots_sticky
     if owner != 0 or parent.uid != 0 or others:
         raise RescueError(
             "%s leads through a symlink in %s that others than root could have made: give the path that it leads to, "

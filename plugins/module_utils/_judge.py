@@ -12,7 +12,6 @@ Pure decisions on what was read from opened handles. Each check has a name; a us
 import os
 from typing import Iterable, List, NamedTuple, Optional
 
-from ansible_collections.procfs.rescue.plugins.module_utils._folder import is_roots_sticky, is_writable_by_others
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Ancestor, File, Folder, Sighting, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path
 
@@ -90,7 +89,7 @@ def judge_folder(file: File, ancestors: List[Ancestor]) -> List[str]:
     """Reasons against writing a file with this owner below these folders, as their owners and modes are."""
     folder = ancestors[-1]
     reasons = []
-    if file.uid not in (0, folder.uid) and not is_roots_sticky(folder):
+    if file.uid not in (0, folder.uid) and not folder.is_roots_sticky:
         reasons.append("owner_differs")
     if any(_lets_others_write(ancestor, folder.uid) for ancestor in ancestors):
         reasons.append("ancestor_writable")
@@ -116,4 +115,4 @@ def sentence(reasons: Iterable[str]) -> str:
 def _lets_others_write(ancestor: Ancestor, folder_uid: int) -> bool:
     if ancestor.uid not in (0, folder_uid):
         return True
-    return is_writable_by_others(ancestor) and not is_roots_sticky(ancestor)
+    return ancestor.is_writable_by_others and not ancestor.is_roots_sticky

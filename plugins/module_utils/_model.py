@@ -118,6 +118,16 @@ class Ancestor(NamedTuple):
     uid: int
     mode: int
 
+    @property
+    def is_writable_by_others(self) -> bool:
+        """Whether its mode lets more than its owner write (an ACL shows in the group's bits)."""
+        return bool(self.mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+    @property
+    def is_roots_sticky(self) -> bool:
+        """Like /tmp: anybody may add names, but only their owner may take them away again."""
+        return self.uid == 0 and bool(self.mode & stat.S_ISVTX)
+
 
 class Folder(NamedTuple):
     """A target folder, opened component by component; ``fd`` stays open, ``path`` is its own resolved name."""

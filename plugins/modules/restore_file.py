@@ -296,9 +296,10 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVAB
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-from ansible_collections.procfs.rescue.plugins.module_utils._restore_diff import diff_of
 
 _FILE_SPEC: Dict[str, Dict[str, Any]] = dict(SOURCE_SPEC, dest={"type": "str"})
+
+_SHOWN_IN_DIFF = ("size", "owner", "group", "mode", "mtime", "checksum", "content_by")
 
 
 def main() -> None:
@@ -327,7 +328,7 @@ def main() -> None:
         module.fail_json(msg=DO_NOT + str(error))
     answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
     if module._diff:
-        answer["diff"] = [diff_of(result) for result in results if result["changed"]]
+        answer["diff"] = [_diff(result) for result in results if result["changed"]]
     failed = [result for result in results if result["status"] == "failed"]
     if failed:
         module.fail_json(msg=_failure(failed, len(results)), **answer)
@@ -365,6 +366,17 @@ def _terms(module: AnsibleModule) -> Terms:
         max_copies=params["max_copies"],
         check_mode=module.check_mode,
     )
+
+
+def _diff(result: Dict[str, Any]) -> Dict[str, Any]:
+    """What diff mode shows of one changed result: metadata and digests, never content."""
+    path = result.get("dest", result["path"])
+    return {
+        "before_header": path,
+        "after_header": "%s from %s" % (path, result["source"]["link"]),
+        "before": dict(result["replaced"], state="file") if "replaced" in result else {"state": "absent"},
+        "after": dict({key: result[key] for key in _SHOWN_IN_DIFF}, state="file"),
+    }
 
 
 def _failure(failed: List[Dict[str, Any]], total: int) -> str:

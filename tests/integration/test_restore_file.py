@@ -392,3 +392,80 @@ def test_a_line_in_the_log_of_the_host(host, lab, hold, run_module):
         host.run(["rm", "-f", "/dev/log"])
     log = listener.stdout.read().decode()
     assert log.count(f"restored {path} from /proc/{pid}/fd/3") == 1
+
+
+def test_the_name_before_rpm_renamed_it_is_understood(host, lab, hold, run_module):
+    hold(HOLD, f"{lab}/tool")
+    inside(host, f"{lab}/tool").rename(inside(host, f"{lab}/tool;5f3e9a1b"))
+    inside(host, f"{lab}/tool;5f3e9a1b").unlink()
+    answer = run_module("restore_file", {"path": f"{lab}/tool"})
+    assert not answer.failed, answer.output
+    assert names(host, lab) == ["tool"]
+
+
+def test_capabilities_come_back_with_proven_content_else_the_command_is_told(host, lab, hold, run_module):
+    path = f"{lab}/ping"
+    hold(HOLD, path)
+    host.run(["setcap", "cap_net_raw+ep", path])
+    inside(host, path).unlink()
+    (file,) = run_module("restore_file", {"path": path}).files
+    assert file["dropped"] == ["capabilities"] and not file["usable"]
+    assert host.run(["getcap", path]).stdout == b""
+    host.run(["sh", "-c", file["fix"][0]])
+    assert host.run(["getcap", path]).stdout == f"{path} cap_net_raw=ep\n".encode()
+    inside(host, path).unlink()
+    checksum = "sha256:" + hashlib.sha256(b"precious\n").hexdigest()
+    (file,) = run_module("restore_file", {"path": path, "checksum": checksum}).files
+    assert file["usable"] and host.run(["getcap", path]).stdout == f"{path} cap_net_raw=ep\n".encode()
+
+
+def test_a_version_that_the_package_database_disowns_is_refused_until_accepted(host, hold, run_module):
+    path = "/usr/bin/tput"
+    host.run(["sh", "-c", f"cp -p {path} /root/tput && echo changed >> {path}"])
+    hold("import sys\nheld = open(sys.argv[1])\n", path)
+    inside(host, path).unlink()
+    answer = run_module("restore_file", {"path": path})
+    assert answer.failed and answer.files[0]["refused"] == ["superseded"]
+    assert "the package database names other content for this path (superseded)" in answer.result["msg"]
+    assert not inside(host, path).exists()
+    (file,) = run_module("restore_file", {"path": path, "accept": ["superseded"]}).files
+    assert file["status"] == "restored" and file["accepted"] == ["superseded"] and file["content_by"] == "none"
+    host.run(["mv", "/root/tput", path])
+
+
+def test_a_decoy_of_a_user_is_refused_and_has_no_veto(host, lab, hold, run_module):
+    """mallory's own folder, bound over the real one in a namespace of hers, shows the same path to root."""
+    inside(host, f"{lab}/bin").mkdir()
+    hold(HOLD, f"{lab}/bin/tool", "rb", "honest")
+    code = (
+        "import os, subprocess, sys\n"
+        "os.makedirs('/tmp/evil', exist_ok=True)\n"
+        "subprocess.run(['mount', '--bind', '/tmp/evil', sys.argv[1]], check=True)\n"
+        "open(sys.argv[1] + '/tool', 'w').write('evil')\n"
+        "held = open(sys.argv[1] + '/tool')\n"
+        "os.unlink(sys.argv[1] + '/tool')\n"
+        "print(1, flush=True)\n"
+        "input()\n"
+    )
+    decoy = host.spawn(
+        ["unshare", "-Urm", "/usr/bin/python3", "-c", code, f"{lab}/bin"], user="mallory", stdin=-1, stdout=-1
+    )
+    assert decoy.stdout.readline() == b"1\n"
+    inside(host, f"{lab}/bin/tool").unlink()
+    facts = run_module("deleted_files_facts", {}).result["ansible_facts"]
+    paths = [entry["path"] for entry in facts["deleted_files"]]
+    assert paths.count(f"{lab}/bin/tool") == 2, "root sees the same path twice"
+
+    answer = run_module("restore_file", {"path": f"{lab}/bin/tool"})
+    assert not answer.failed, answer.output
+    assert inside(host, f"{lab}/bin/tool").read_text() == "honest"
+
+    # Nothing of hers is restored, although the name is free again.
+    inside(host, f"{lab}/bin/tool").unlink()
+    facts = run_module("deleted_files_facts", {"paths": [f"{lab}/bin/tool"]}).result["ansible_facts"]
+    (evil,) = [entry for entry in facts["deleted_files"] if entry["owner"] == "mallory"]
+    assert not evil["restorable"] and evil["refused"][0] == "namespace_untrusted"
+    answer = run_module("restore_file", {"source": evil})
+    decoy.communicate(b"\n")
+    assert answer.failed and "namespace_untrusted" in answer.files[0]["refused"]
+    assert not inside(host, f"{lab}/bin/tool").exists()
