@@ -12,13 +12,20 @@ One readlink per descriptor is what it costs; everything else is asked only for 
 import errno
 import fcntl
 import os
+import re
 import resource
 import stat
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, mount_id_of, open_directory, read_at
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
+    file_of,
+    link_text,
+    mount_id_of,
+    open_directory,
+    read_at,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Place, Process, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, printable
 
@@ -34,6 +41,9 @@ _ACCESS = {stat.S_IRUSR: "read", stat.S_IWUSR: "write", stat.S_IRUSR | stat.S_IW
 _GONE = (errno.ENOENT, errno.ESRCH)
 
 
+# NFS and FUSE rename an open file instead of deleting it.
+_RENAMED = re.compile(rb"/\.(?:nfs|fuse_hidden)[0-9a-f]{8,}\Z")
+
 # Descriptors left over for the work itself.
 _SPARE_HANDLES = 64
 
@@ -43,7 +53,6 @@ class _Link(NamedTuple):
     name: str  # below /proc/PID
     fd: Optional[int]
     executable: bool
-    text: bytes
 
 
 def scan(pin: Callable[[Sighting], bool], deadline: float = 5.0) -> Scan:
@@ -160,7 +169,7 @@ class _Visit:
         try:
             text = os.readlink("exe", dir_fd=self.directory)
             if text.endswith(" (deleted)"):
-                yield _Link("exe", "exe", None, True, os.fsencode(text))
+                yield _Link("exe", "exe", None, True)
         except OSError as error:
             self._note(error)
         try:
@@ -181,25 +190,24 @@ class _Visit:
 
     def _descriptors(self, directory: int) -> Iterator[_Link]:
         readlink = os.readlink
-        for name in os.listdir(directory):
+        try:
+            names = os.listdir(directory)
+        except OSError as error:
+            self._note(error)
+            return
+        for name in names:
             try:
                 text = readlink(name, dir_fd=directory)
             except OSError as error:
                 self._note(error)
                 continue
+            # A first sieve; what the opened handle says decides.
             if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
-                yield _Link("fd", "fd/" + name, int(name), False, os.fsencode(text))
+                yield _Link("fd", "fd/" + name, int(name), False)
 
     def _maps(self, maps: bytes) -> Iterator[_Link]:
         for mapping in _procfs.deleted_maps(maps):
-            name = "map_files/" + mapping.address
-            try:
-                text = os.fsencode(os.readlink(name, dir_fd=self.directory))
-            except OSError as error:
-                self._note(error)
-            else:
-                if text.endswith(DELETED):
-                    yield _Link("map", name, None, "x" in mapping.permissions, text)
+            yield _Link("map", "map_files/" + mapping.address, None, "x" in mapping.permissions)
 
     def _holder(self) -> Process:
         stat_text = read_at("stat", self.directory)
@@ -234,14 +242,18 @@ class _Visit:
                 os.close(handle)
 
     def _sighting(self, holder: Process, link: _Link, handle: int) -> Optional[Sighting]:
-        """None where the file is live (merely called so) or its file system does not answer."""
+        """None where the file is live, or its file system does not answer."""
+        # What the link said before it was opened may have been said of another file: descriptors are quickly exchanged.
+        text = link_text(handle)
+        if not text.endswith(DELETED) and not _RENAMED.search(text):
+            return None
         mount, foreign = self._mount(mount_id_of(handle))
         if mount is not None and not self.walk.answers(mount, handle):
             return None
         file = file_of(handle)
-        if self._is_live(link.text, file, foreign):
+        if self._is_live(text, file, foreign):
             return None
-        path = link.text[: -len(DELETED)] if link.text.endswith(DELETED) else link.text
+        path = text[: -len(DELETED)] if text.endswith(DELETED) else text
         place = None if mount is None else _place.place_of(mount, path)
         return Sighting(
             process=holder,
