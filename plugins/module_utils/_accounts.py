@@ -6,9 +6,15 @@
 
 """Names of users and groups from the host's own files: a name service that is down must not stop a rescue."""
 
+import re
 from typing import Dict
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+
+_NUMBER = re.compile("[0-9]+\\Z")
+
+# chown(2) takes 2**32 - 1 for "leave as it is".
+_GREATEST_ID = 2**32 - 2
 
 
 def user_names() -> Dict[int, str]:
@@ -27,7 +33,7 @@ def _names(path: str) -> Dict[int, str]:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
                 fields = line.split(":")
-                if len(fields) > 2 and fields[2].isdigit():
+                if len(fields) > 2 and _NUMBER.match(fields[2]):
                     found.setdefault(int(fields[2]), fields[0])
     except OSError:
         pass
@@ -45,7 +51,9 @@ def gid_of(name: str) -> int:
 
 
 def _id_of(name: str, names: Dict[int, str], what: str) -> int:
-    if name.isdigit():
+    if _NUMBER.match(name):
+        if int(name) > _GREATEST_ID:
+            raise RescueError("%s is too large for the number of a %s." % (name, what))
         return int(name)
     for number, known in names.items():
         if known == name:

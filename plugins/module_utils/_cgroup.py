@@ -9,9 +9,11 @@
 import re
 from typing import Optional
 
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+
 # docker-ID.scope, libpod-ID.scope, cri-containerd-ID.scope, /docker/ID, /kubepods/.../ID
-_CONTAINER_ID = re.compile(rb"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)")
-_LXC = re.compile(rb"/lxc(?:\.payload)?[./]([^/]+)")
+_CONTAINER_ID = re.compile(rb"(?:^|/|(?<!conmon)-)([0-9a-f]{64})(?:\.scope)?(?:/|$)")
+_LXC = re.compile(rb"/lxc(?:/|\.payload[./])([^/]+)")
 _MACHINE = re.compile(rb"/machine\.slice/machine-([^/]+)\.scope|/machine\.slice/systemd-nspawn@([^/]+)\.service")
 _UNIT = re.compile(rb"([^/]+\.(?:service|scope))(?=/|$)")
 
@@ -19,7 +21,7 @@ _UNIT = re.compile(rb"([^/]+\.(?:service|scope))(?=/|$)")
 def unit_of(cgroup: bytes) -> Optional[str]:
     """The innermost service or scope, or None outside systemd."""
     units = _UNIT.findall(_systemd_path(cgroup))
-    return units[-1].decode("utf-8", "backslashreplace") if units else None
+    return printable(units[-1]) if units else None
 
 
 def container_of(cgroup: bytes) -> Optional[str]:
@@ -28,7 +30,7 @@ def container_of(cgroup: bytes) -> Optional[str]:
         path = line.split(b":", 2)[-1]
         match = _CONTAINER_ID.search(path) or _LXC.search(path) or _MACHINE.search(path)
         if match:
-            return next(group for group in match.groups() if group).decode("utf-8", "backslashreplace")
+            return printable(next(group for group in match.groups() if group))
     return None
 
 

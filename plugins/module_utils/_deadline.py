@@ -23,10 +23,13 @@ def answers(question: Callable[[], object], seconds: float) -> bool:
             os._exit(0)
     until = time.monotonic() + seconds
     pause = 0.001
-    while time.monotonic() < until:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return True
-        time.sleep(pause)
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        time.sleep(min(pause, left))
         pause = min(pause * 2, 0.1)
+    else:
+        return True
     os.kill(child, signal.SIGKILL)
     return False

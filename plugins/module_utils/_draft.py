@@ -9,11 +9,13 @@
 import binascii
 import fcntl
 import os
+import re
 import stat
 from contextlib import contextmanager, suppress
 from typing import Iterator, NamedTuple, Optional
 
 _PREFIX = b".procfs-rescue."
+_NAME = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{16}\Z")
 
 
 class Draft(NamedTuple):
@@ -37,13 +39,18 @@ def draft_in(folder: int) -> Iterator[Draft]:
 
 
 def _new_draft(folder: int) -> Draft:
-    try:
-        return Draft(os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder), None)
-    except OSError:  # EOPNOTSUPP, EISDIR or EINVAL, as the file system likes; a real fault shows again below
-        name = draft_name()
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells a run that sweeps that this one is alive
-        return Draft(fd, name)
+    while True:
+        try:
+            draft = Draft(os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder), None)
+        except OSError:  # EOPNOTSUPP, EISDIR or EINVAL, as the file system likes; a real fault shows again below
+            name = draft_name()
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            draft = Draft(os.open(name, flags, 0o600, dir_fd=folder), name)
+        # Tells a run that sweeps that this one is alive; one that swept in between took the name.
+        fcntl.flock(draft.fd, fcntl.LOCK_EX)
+        if draft.name is None or os.fstat(draft.fd).st_nlink:
+            return draft
+        os.close(draft.fd)
 
 
 def draft_name() -> bytes:
@@ -54,7 +61,7 @@ def sweep(folder: int) -> int:
     """Removes what a killed run left in the opened ``folder``; returns how many files."""
     removed = 0
     for name in os.listdir(folder):
-        if os.fsencode(name).startswith(_PREFIX) and _is_debris(name, folder):
+        if _NAME.match(os.fsencode(name)) and _is_debris(name, folder):
             with suppress(OSError):
                 os.unlink(name, dir_fd=folder)
                 removed += 1
@@ -62,17 +69,14 @@ def sweep(folder: int) -> int:
 
 
 def _is_debris(name: str, folder: int) -> bool:
-    """Ours by owner and type, and locked by no living run."""
+    """A regular file, whoever owns it (it may have had its last owner by then), that no living run has locked."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return False
     try:
-        result = os.fstat(fd)
-        if result.st_uid != os.geteuid() or not stat.S_ISREG(result.st_mode):
-            return False
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
+        return stat.S_ISREG(os.fstat(fd).st_mode)
     except OSError:
         return False
     finally:

@@ -11,7 +11,7 @@ Afterwards every call is relative to the opened folder: whatever is swapped on t
 
 import os
 import stat
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
@@ -74,17 +74,31 @@ def open_target(path: bytes, mounts: Dict[int, Mount]) -> Target:
             raise RescueError("%s does not name a file." % printable(path))
         folder = open_folder(parent, mounts)
         try:
-            symlink = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
-        except FileNotFoundError:
+            symlink = _symlink_target(folder, name, path)
+        except (OSError, RescueError):
+            os.close(folder.fd)
+            raise
+        if symlink is None:
             return Target(folder, name)
-        try:
-            if not stat.S_ISLNK(os.fstat(symlink).st_mode):
-                return Target(folder, name)
-            path = os.path.join(folder.path, _believed_target(symlink, folder.ancestors[-1], path))
-        finally:
-            os.close(symlink)
         os.close(folder.fd)
+        path = os.path.join(folder.path, symlink)
     raise RescueError("%s leads through too many symlinks." % printable(path))
+
+
+def _symlink_target(folder: Folder, name: bytes, path: bytes) -> Optional[bytes]:
+    """Where the symlink ``name`` leads; None where it is no symlink, or nothing at all."""
+    try:
+        symlink = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RescueError("%s cannot be opened: %s." % (printable(path), error.strerror)) from error
+    try:
+        if stat.S_ISLNK(os.fstat(symlink).st_mode):
+            return _believed_target(symlink, folder.ancestors[-1], path)
+        return None
+    finally:
+        os.close(symlink)
 
 
 def _components(path: bytes) -> List[bytes]:
@@ -129,6 +143,8 @@ def _opened(handle: int, path: bytes, ancestors: List[Ancestor], mounts: Dict[in
         folder = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
     except NotADirectoryError as error:
         raise RescueError("%s is no folder." % printable(path)) from error
+    except OSError as error:
+        raise RescueError("The folder %s cannot be opened: %s." % (printable(path), error.strerror)) from error
     try:
         name = link_text(folder)
         mount = mounts.get(mount_id_of(folder) or -1)

@@ -63,13 +63,18 @@ def readable(sighting: Sighting) -> Iterator[int]:
 
     Raises RescueError where the link leads elsewhere by now.
     """
-    pin = os.open(sighting.link, os.O_PATH | os.O_CLOEXEC) if sighting.handle is None else sighting.handle
+    try:
+        pin = os.open(sighting.link, os.O_PATH | os.O_CLOEXEC) if sighting.handle is None else sighting.handle
+    except FileNotFoundError as error:
+        gone = "%s is gone: its holder ended or closed the file." % sighting.link
+        raise RescueError(gone, ["holder_changed"]) from error
     try:
         now, then = file_of(pin), sighting.file
         if (now.identity, now.uid, now.mode) != (then.identity, then.uid, then.mode):
-            raise RescueError(
-                "%s leads to another file by now, or its owner or mode changed." % sighting.link, ["holder_changed"]
-            )
+            other = "%s leads to another file by now, or its owner or mode changed." % sighting.link
+            raise RescueError(other, ["holder_changed"])
+        if not now.is_regular:
+            raise RescueError("%s leads to no regular file." % sighting.link, ["not_regular"])
         fd = reopen(pin)
     finally:
         if sighting.handle is None:

@@ -70,7 +70,7 @@ def judge_place(sighting: Sighting, kind: str, folder: Optional[Folder], name: b
 
     ``folder`` is None where this host has no such place.
     """
-    if kind in ("memfd", "sysv_shm", "anonymous", "tmpfile"):
+    if kind in ("memfd", "sysv_shm", "anonymous", "tmpfile") or (kind == "shared_memory" and sighting.mount is None):
         return ["no_name"]
     if sighting.foreign == "untrusted":
         return ["mount_unknown" if sighting.mount is None else "namespace_untrusted"]

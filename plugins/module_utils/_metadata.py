@@ -13,7 +13,7 @@ import stat
 from contextlib import suppress
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._names import is_exact, printable
 
 _CAPABILITY = "security.capability"
 
@@ -78,18 +78,21 @@ def read_metadata(fd: int) -> Metadata:
 def apply_metadata(fd: int, wanted: Metadata) -> None:
     """Gives ``fd`` as much of ``wanted`` as the file system takes; `differences` tells what it did not take.
 
-    The order matters: chown(2) clears setuid and capabilities, an ACL changes the group bits of the mode.
+    The order matters: chown(2) clears setuid and capabilities, chmod(2) an ACL's mask. Who may not give the file
+    to its owner must not give it the owner's privileges either.
     """
-    with suppress(OSError):
+    try:
         os.fchown(fd, wanted.uid, wanted.gid)
+    except OSError:
+        wanted = wanted.without_privileges()
     for name in _inherited(fd, wanted):
         with suppress(OSError):
             os.removexattr(fd, name)
+    with suppress(OSError):
+        os.fchmod(fd, wanted.mode)
     for name in sorted(wanted.xattrs, key=_capability_last):
         with suppress(OSError):
             os.setxattr(fd, name, wanted.xattrs[name])
-    with suppress(OSError):
-        os.fchmod(fd, wanted.mode)
     with suppress(OSError):
         os.utime(fd, ns=(wanted.atime_ns, wanted.mtime_ns))
 
@@ -122,15 +125,22 @@ def _capability_last(name: str) -> bool:
 
 
 def repairs(path: bytes, original: Metadata, missing: Iterable[str]) -> List[str]:
-    """The commands that would give ``path`` what it lacks to be usable as before: owner, mode, capabilities."""
+    """The shell commands that would give ``path`` what it lacks to be usable as before: owner, mode, capabilities."""
     lacks = set(missing)
-    name = shlex.quote(printable(path))
     commands = []
-    if lacks & {"owner", "group"}:
-        commands.append("chown %d:%d %s" % (original.uid, original.gid, name))
-    if lacks & {"owner", "group", "mode", "setuid", "setgid"}:
-        commands.append("chmod %04o %s" % (original.mode, name))
-    if lacks & {"capabilities", _CAPABILITY} and _CAPABILITY in original.xattrs:
+    owner = lacks & {"owner", "group"}  # chown(2) takes the privileges away, so that they follow it
+    if owner:
+        commands.append("chown %d:%d" % (original.uid, original.gid))
+    if owner or lacks & {"mode", "setuid", "setgid"}:
+        commands.append("chmod %04o" % original.mode)
+    if (owner or lacks & {"capabilities", _CAPABILITY}) and _CAPABILITY in original.xattrs:
         value = binascii.hexlify(original.xattrs[_CAPABILITY]).decode("ascii")
-        commands.append("setfattr -n %s -v 0x%s %s" % (_CAPABILITY, value, name))
-    return commands
+        commands.append("setfattr -n %s -v 0x%s" % (_CAPABILITY, value))
+    return [_on(path, command) for command in commands]
+
+
+def _on(path: bytes, command: str) -> str:
+    if is_exact(path):
+        return "%s %s" % (command, shlex.quote(printable(path)))
+    octal = "".join("\\%03o" % byte for byte in path)
+    return "printf '%s\\0' | xargs -0 %s" % (octal, command)

@@ -65,10 +65,13 @@ def path_bytes(fields: Dict[str, Any], key: str = "path") -> Optional[bytes]:
     if encoded:
         try:
             raw = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError) as error:
+        except (binascii.Error, TypeError, ValueError) as error:
             raise RescueError("%s_b64 is not base64: %r." % (key, encoded)) from error
     elif fields.get(key):
-        raw = str(fields[key]).encode("utf-8", "surrogateescape")
+        try:
+            raw = str(fields[key]).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise RescueError("%s is no file name: %r." % (key, fields[key])) from error
     else:
         return None
     if b"\0" in raw:

@@ -12,7 +12,7 @@ Read directly, or by the package manager's own tool; never through anything that
 import os
 import re
 import subprocess
-from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Witness
 
@@ -30,10 +30,9 @@ def package_witnesses(paths: Iterable[bytes]) -> Dict[bytes, Witness]:
     """For each of ``paths`` that a package owns with a digest: what the database says. One pass for all of them."""
     wanted = set(paths)
     found = _dpkg_witnesses(wanted)
-    for path in wanted.difference(found):
-        witness = _rpm_witness(path)
-        if witness is not None:
-            found[path] = witness
+    unknown = wanted.difference(found)
+    if unknown:
+        found.update(_rpm_witnesses(unknown))
     return found
 
 
@@ -55,8 +54,11 @@ def _dpkg_witnesses(paths: Set[bytes]) -> Dict[bytes, Witness]:
     line = re.compile(rb"^([0-9a-f]{32})  (" + b"|".join(re.escape(name) for name in sorted(recorded)) + rb")$", re.M)
     for name in lists:
         package = name[: -len(b".md5sums")].partition(b":")[0]
-        with open(_DPKG + b"/info/" + name, "rb") as file:
-            content = file.read()
+        try:
+            with open(_DPKG + b"/info/" + name, "rb") as file:
+                content = file.read()
+        except OSError:  # dpkg may run beside us
+            continue
         for digest, source in line.findall(content):
             on_disk = _diverted(b"/" + source, package, diversions)
             for path in recorded[source]:
@@ -95,34 +97,38 @@ def _aliases(path: bytes) -> Tuple[bytes, ...]:
     return (b"/" + match.group(1), b"/usr/" + match.group(1))
 
 
-def _rpm_witness(path: bytes) -> Optional[Witness]:
-    for name in _aliases(path):
-        try:
-            answer = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module here
-                ["/usr/bin/rpm", "-qf", "--qf", _RPM_FORMAT, "--", name],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=30,
-                check=True,
-            ).stdout
-        except (OSError, subprocess.SubprocessError):
-            continue
-        for digest, algorithm, package in _rpm_digests(answer, name):
-            return Witness("package", algorithm, digest, package)
-    return None
+def _rpm_witnesses(paths: Set[bytes]) -> Dict[bytes, Witness]:
+    """One question for all paths; rpm answers for those that it knows."""
+    names = {name: path for path in paths for name in _aliases(path)}
+    try:
+        answer = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module here
+            ["/usr/bin/rpm", "-qf", "--qf", _RPM_FORMAT, "--", *names],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {
+        names[name]: Witness("package", algorithm, digest, package)
+        for name, digest, algorithm, package in _rpm_records(answer)
+        if name in names
+    }
 
 
-def _rpm_digests(answer: bytes, path: bytes) -> Iterator[Tuple[str, str, str]]:
-    digest = ""
+def _rpm_records(answer: bytes) -> Iterator[Tuple[bytes, str, str, str]]:
+    """(path, digest, algorithm, package); the package's own line closes its files."""
+    files: List[Tuple[bytes, str]] = []
     for line in answer.split(b"\n"):
         name, separator, value = line.rpartition(b"\t")
-        if not separator:
-            continue
-        if not name.startswith(b"/"):  # the package's own line closes its files
-            if digest:
-                algorithm = _RPM_ALGORITHMS.get(value.decode("ascii", "replace"), "md5")
-                yield digest, algorithm, name.decode("utf-8", "replace")
-            digest = ""
-        elif name == path and value:
-            digest = value.decode("ascii", "replace")
+        text = value.decode("ascii", "replace")
+        if separator and name.startswith(b"/"):
+            files.append((name, text))
+        elif separator:
+            algorithm = _RPM_ALGORITHMS.get(text, "md5")
+            for path, digest in files:
+                if digest:
+                    yield path, digest, algorithm, name.decode("utf-8", "replace")
+            files = []

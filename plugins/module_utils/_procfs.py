@@ -72,15 +72,20 @@ def _unescaped(field: bytes) -> bytes:
 
 
 def deleted_maps(maps: bytes) -> Iterator[DeletedMap]:
-    """The mappings of /proc/PID/maps whose file is deleted, one per file; executable if any of its mappings is."""
+    """The mappings of /proc/PID/maps whose file is deleted, one per file, with what any of its mappings permits."""
     if b" (deleted)\n" not in maps:
         return
     found: Dict[Tuple[bytes, bytes], DeletedMap] = {}
     for match in _DELETED_MAP.finditer(maps):
         start, end, permissions, hint, name = match.groups()
-        seen = found.get((hint, name))
-        if seen is None or (b"x" in permissions and "x" not in seen.permissions):
-            # The kernel prints 8 digits at least, map_files as many as it needs.
-            address = "%x-%x" % (int(start, 16), int(end, 16))
-            found[hint, name] = DeletedMap(address, permissions.decode("ascii"), hint)
+        # The kernel prints 8 digits at least, map_files as many as it needs.
+        address = "%x-%x" % (int(start, 16), int(end, 16))
+        seen = found.get((hint, name), DeletedMap(address, "---p", hint))
+        found[hint, name] = seen._replace(permissions=_either(seen.permissions, permissions.decode("ascii")))
     yield from found.values()
+
+
+def _either(one: str, other: str) -> str:
+    """Permissions such as r-xp of two mappings together."""
+    letters = [mine if mine != "-" else theirs for mine, theirs in zip(one[:3], other[:3])]
+    return "".join(letters) + ("s" if "s" in (one[3], other[3]) else "p")

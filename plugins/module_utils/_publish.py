@@ -7,6 +7,7 @@
 """publish: the complete, verified file gets its name in one step, never over a newer file unless asked to."""
 
 import errno
+import itertools
 import os
 import time
 from typing import Optional
@@ -24,6 +25,8 @@ def link_again(fd: int, folder: int, name: bytes, replacing: bool) -> bool:
 
     The kernel allows it only while another link is left. Raises FileExistsError unless ``replacing``.
     """
+    if replacing and is_named(fd, folder, name):  # rename(2) of two links to one file would leave both
+        return True
     hidden = draft_name() if replacing else name
     try:
         _link(fd, folder, hidden)
@@ -40,26 +43,26 @@ def link_again(fd: int, folder: int, name: bytes, replacing: bool) -> bool:
 def publish(draft: Draft, folder: int, name: bytes) -> None:
     """Names the draft. Raises FileExistsError where the name came back meanwhile: that file wins."""
     os.fsync(draft.fd)
-    if draft.name is None:
+    try:
+        # By its descriptor, even where it has a hidden name: somebody else may have that by now.
         _link(draft.fd, folder, name)
-    else:
-        try:
-            os.link(draft.name, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            _rename_without_replacing(draft.name, name, folder)
+    except OSError as error:
+        if draft.name is None or error.errno not in _NO_LINKS or not is_named(draft.fd, folder, draft.name):
+            raise
+        _rename_without_replacing(draft.name, name, folder)
     os.fsync(folder)
 
 
 def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[bytes]:
     """Names the draft even where the name is taken; returns the name of the backup, if one was wanted and needed."""
     os.fsync(draft.fd)
+    saved = _saved(folder, name) if backup else None
     hidden = draft.name
     if hidden is None:
         hidden = draft_name()
         _link(draft.fd, folder, hidden)
-    saved = _saved(folder, name) if backup else None
+    elif not is_named(draft.fd, folder, hidden):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), hidden)
     _rename(hidden, folder, name)
     os.fsync(folder)
     return saved
@@ -90,19 +93,26 @@ def _rename(hidden: bytes, folder: int, name: bytes) -> None:
 def _saved(folder: int, name: bytes) -> Optional[bytes]:
     """A second link to the file that has the name, called as ansible's backups are."""
     stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime())
-    saved = b"%s.%d.%s~" % (name, os.getpid(), stamp.encode("ascii"))
-    try:
-        os.link(name, saved, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return saved
+    for number in itertools.count():
+        saved = b"%s.%d.%s%s~" % (name, os.getpid(), stamp.encode("ascii"), b"-%d" % number if number else b"")
+        try:
+            os.link(name, saved, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except FileExistsError:
+            continue
+        return saved
+    return None
 
 
 def _rename_without_replacing(source: bytes, target: bytes, folder: int) -> None:
     """For file systems without hard links, such as vfat. Python has no renameat2."""
     import ctypes  # a Python without libffi has none, and only this needs it
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(folder, source, folder, target, _RENAME_NOREPLACE) != 0:
+    # glibc has it from 2.28.
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
+    if renameat2(folder, source, folder, target, _RENAME_NOREPLACE) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), target)

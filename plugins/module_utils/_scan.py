@@ -53,6 +53,7 @@ class _Link(NamedTuple):
     name: str  # below /proc/PID
     fd: Optional[int]
     executable: bool
+    access: Optional[str]  # None where only the link's own mode tells
 
 
 def scan(pin: Callable[[Sighting], bool], deadline: float = 5.0) -> Scan:
@@ -169,7 +170,7 @@ class _Visit:
         try:
             text = os.readlink("exe", dir_fd=self.directory)
             if text.endswith(" (deleted)"):
-                yield _Link("exe", "exe", None, True)
+                yield _Link("exe", "exe", None, True, "read")
         except OSError as error:
             self._note(error)
         try:
@@ -203,11 +204,13 @@ class _Visit:
                 continue
             # A first sieve; what the opened handle says decides.
             if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
-                yield _Link("fd", "fd/" + name, int(name), False)
+                yield _Link("fd", "fd/" + name, int(name), False, None)
 
     def _maps(self, maps: bytes) -> Iterator[_Link]:
         for mapping in _procfs.deleted_maps(maps):
-            yield _Link("map", "map_files/" + mapping.address, None, "x" in mapping.permissions)
+            permissions = mapping.permissions
+            access = "both" if "w" in permissions and "s" in permissions else "read"
+            yield _Link("map", "map_files/" + mapping.address, None, "x" in permissions, access)
 
     def _holder(self) -> Process:
         stat_text = read_at("stat", self.directory)
@@ -277,8 +280,8 @@ class _Visit:
         return None if place is None else _place.host_path(place, self.walk.own_mounts.values())
 
     def _access(self, link: _Link) -> str:
-        if link.via != "fd":
-            return "read"
+        if link.access is not None:
+            return link.access
         mode = os.stat(link.name, dir_fd=self.directory, follow_symlinks=False).st_mode
         return _ACCESS.get(mode & (stat.S_IRUSR | stat.S_IWUSR), "read")
 

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
+
+ID = b"0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        (b"0::/system.slice/nginx.service\n", "nginx.service"),
+        (b"0::/user.slice/user-0.slice/session-3.scope\n", "session-3.scope"),
+        (b"0::/user.slice/user-7.slice/user@7.service/app.slice/editor.service\n", "editor.service"),
+        (b"0::/system.slice/docker-" + ID + b".scope/init\n", "docker-" + ID.decode() + ".scope"),
+        (b"12:cpu:/\n1:name=systemd:/system.slice/ssh.service\n0::/other.service\n", "ssh.service"),
+        (b"1:name=systemd:/\n0::/other.service\n", None),
+        (b"0::/system.slice/a:b:c.service\n", "a:b:c.service"),
+        (b"0::/system.slice/x.service.d\n", None),
+        (b"0::/\n", None),
+        (b"", None),
+        (b"odd\n0::/system.slice/cut.servi", None),
+    ],
+)
+def test_unit(cgroup: bytes, unit: str | None) -> None:
+    assert unit_of(cgroup) == unit
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "container"),
+    [
+        (b"0::/system.slice/docker-" + ID + b".scope\n", ID.decode()),
+        (b"0::/docker/" + ID + b"\n", ID.decode()),
+        (b"4:memory:/docker/" + ID + b"/init.scope\n0::/\n", ID.decode()),
+        (b"0::/machine.slice/libpod-" + ID + b".scope/container\n", ID.decode()),
+        (b"0::/kubepods.slice/kubepods-pod5.slice/cri-containerd-" + ID + b".scope\n", ID.decode()),
+        (b"0::/kubepods/besteffort/pod5/" + ID + b"\n", ID.decode()),
+        (b"0::/lxc.payload.web/system.slice/ssh.service\n", "web"),
+        (b"0::/lxc/web/init.scope\n", "web"),
+        (b"0::/machine.slice/machine-web.scope/payload\n", "web"),
+        (b"0::/machine.slice/systemd-nspawn@web.service/payload\n", "web"),
+        (b"0::/system.slice/docker.service\n", None),
+        (b"0::/docker/" + ID[1:] + b"\n", None),
+        (b"0::/\n", None),
+        (b"", None),
+    ],
+)
+def test_container(cgroup: bytes, container: str | None) -> None:
+    assert container_of(cgroup) == container
+
+
+@pytest.mark.parametrize("cgroup", [b"0::/lxc.monitor.web\n", b"0::/machine.slice/libpod-conmon-" + ID + b".scope\n"])
+def test_what_watches_over_a_container_is_not_in_it(cgroup: bytes) -> None:
+    assert container_of(cgroup) is None
+
+
+def test_names_are_printable() -> None:
+    """A user may call cgroups of a delegated tree anything."""
+    assert unit_of(b"0::/user.slice/\x1b]0;x\x07\xff.service\n") == "\\x1b]0;x\\x07\\xff.service"
+    assert container_of(b"0::/lxc/\x1b[2J\xff\n") == "\\x1b[2J\\xff"

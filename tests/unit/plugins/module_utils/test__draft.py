@@ -1,0 +1,155 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, draft_name, sweep
+from unit.plugins.holders import NOBODY, Holders, in_child
+
+NAME = re.compile(rb"\.procfs-rescue\.[0-9a-f]{16}\Z")
+
+
+def test_a_draft_has_no_name(tmp_path: Path, folder: int) -> None:
+    with draft_in(folder) as draft:
+        assert draft.name is None
+        assert os.listdir(tmp_path) == []
+        made = os.fstat(draft.fd)
+        assert (made.st_mode, made.st_size, made.st_nlink) == (stat.S_IFREG | 0o600, 0, 0)
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_where_it_needs_one_it_is_hidden_and_private(tmp_path: Path, folder: int) -> None:
+    with draft_in(folder) as draft:
+        assert draft.name is not None
+        assert NAME.match(draft.name)
+        assert os.listdir(tmp_path) == [draft.name.decode()]
+        assert (tmp_path / draft.name.decode()).stat().st_mode == stat.S_IFREG | 0o600
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_an_error_takes_it_away(tmp_path: Path, folder: int) -> None:
+    with pytest.raises(KeyError), draft_in(folder):
+        raise KeyError
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_once_published_it_is_left_alone(tmp_path: Path, folder: int) -> None:
+    with draft_in(folder) as draft:
+        assert draft.name is not None
+        os.rename(draft.name, "published", src_dir_fd=folder, dst_dir_fd=folder)
+    assert os.listdir(tmp_path) == ["published"]
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_folder_that_is_gone(folder: int, tmp_path: Path) -> None:
+    tmp_path.rmdir()
+    with pytest.raises(FileNotFoundError), draft_in(folder):
+        pass
+    tmp_path.mkdir()
+
+
+def test_names_differ() -> None:
+    assert len({draft_name() for _number in range(100)}) == 100
+
+
+def killed_in_the_middle(folder: int) -> None:
+    """What kill -9 leaves of a run that copies."""
+    child = os.fork()
+    if child == 0:
+        with draft_in(folder):
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+def test_a_killed_run_leaves_nothing(tmp_path: Path, folder: int) -> None:
+    killed_in_the_middle(folder)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_the_next_run_sweeps_what_a_killed_one_left(tmp_path: Path, folder: int) -> None:
+    killed_in_the_middle(folder)
+    assert len(os.listdir(tmp_path)) == 1
+    with draft_in(folder) as living:
+        assert sweep(folder) == 1
+        assert os.listdir(tmp_path) == [os.fsdecode(living.name or b"")]
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_the_draft_of_another_living_run_is_kept(tmp_path: Path, folder: int) -> None:
+    with draft_in(folder) as living:
+        assert in_child(lambda: sweep(folder)) == 0
+        assert os.listdir(tmp_path) == [os.fsdecode(living.name or b"")]
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_draft_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_lock = fcntl.flock
+
+    def sweep_first(fd: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real_lock)
+        in_child(lambda: sweep(folder))
+        real_lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with draft_in(folder) as draft:
+        assert os.listdir(tmp_path) == [os.fsdecode(draft.name or b"")]
+
+
+def debris(path: Path) -> Path:
+    path.write_text("half a file")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["procfs-rescue.0123456789abcdef", ".procfs-rescue", "x.procfs-rescue.0123456789abcdef"]
+    + [".procfs-rescue.conf", ".procfs-rescue.0123456789abcdef.bak", ".procfs-rescue.0123456789abcdef\n"],
+)
+def test_files_that_are_called_otherwise_are_kept(tmp_path: Path, folder: int, name: str) -> None:
+    debris(tmp_path / name)
+    assert sweep(folder) == 0
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_is_no_regular_file_is_kept(tmp_path: Path, folder: int, holders: Holders) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    names = [os.fsdecode(draft_name()) for _number in range(3)]
+    (tmp_path / names[0]).symlink_to(kept)
+    (tmp_path / names[1]).mkdir()
+    os.mkfifo(tmp_path / names[2], 0o600)
+    assert sweep(folder) == 0
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "kept"])
+
+
+def test_a_full_folder_of_names_that_are_not_text(tmp_path: Path, folder: int) -> None:
+    (tmp_path / os.fsdecode(b"\xff\n")).touch()
+    debris(tmp_path / os.fsdecode(draft_name()))
+    assert sweep(folder) == 1
+    assert os.listdir(os.fsencode(tmp_path)) == [b"\xff\n"]
+
+
+def test_what_got_its_owner_and_mode_before_the_run_was_killed_is_debris_too(tmp_path: Path, folder: int) -> None:
+    """A hidden name is given only when all is done, for instance with setuid, or to the file of a daemon."""
+    for number, owner in enumerate([0, NOBODY]):
+        left = debris(tmp_path / f".procfs-rescue.{number:016x}")
+        os.chown(left, owner, owner)
+        left.chmod(0o4755)
+    assert sweep(folder) == 2
+    assert os.listdir(tmp_path) == []

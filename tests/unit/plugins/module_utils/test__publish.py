@@ -1,0 +1,318 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _publish
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_in, sweep
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
+from unit.plugins.holders import NOBODY
+
+SYSTEMS = ["nameless", "hidden"]
+
+
+@pytest.fixture(params=SYSTEMS)
+def draft(request: pytest.FixtureRequest, folder: int) -> Iterator[Draft]:
+    """A complete draft, on a file system with O_TMPFILE and on one without."""
+    if request.param == "hidden":
+        request.getfixturevalue("no_tmpfile")
+    with draft_in(folder) as draft:
+        os.write(draft.fd, b"restored")
+        os.fchmod(draft.fd, 0o644)
+        yield draft
+
+
+def names(path: Path) -> list[str]:
+    """What is in the folder besides the draft itself."""
+    return sorted(name for name in os.listdir(path) if not name.startswith(".procfs-rescue."))
+
+
+def hidden_names(path: Path, draft: Draft) -> list[str]:
+    own = os.fsdecode(draft.name or b"")
+    return [name for name in os.listdir(path) if name.startswith(".procfs-rescue.") and name != own]
+
+
+def test_publish(tmp_path: Path, folder: int, draft: Draft) -> None:
+    publish(draft, folder, b"tool\n\xff")
+    published = tmp_path / os.fsdecode(b"tool\n\xff")
+    assert published.read_bytes() == b"restored"
+    assert os.path.samestat(published.stat(), os.fstat(draft.fd))
+    assert hidden_names(tmp_path, draft) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "symlink", "fifo"])
+def test_whatever_has_the_name_is_left_alone(tmp_path: Path, folder: int, draft: Draft, kind: str) -> None:
+    tool = tmp_path / "tool"
+    make: dict[str, Callable[[], object]] = {
+        "file": lambda: tool.write_text("newer"),
+        "folder": tool.mkdir,
+        "symlink": lambda: tool.symlink_to("nowhere"),
+        "fifo": lambda: os.mkfifo(tool),
+    }
+    make[kind]()
+    before = tool.lstat()
+    with pytest.raises(FileExistsError):
+        publish(draft, folder, b"tool")
+    assert os.path.samestat(before, tool.lstat())
+    assert hidden_names(tmp_path, draft) == []
+    if kind == "file":
+        assert tool.read_text() == "newer"
+
+
+def test_publish_into_a_folder_that_is_gone(tmp_path: Path, folder: int, draft: Draft) -> None:
+    for left in tmp_path.iterdir():
+        left.unlink()
+    tmp_path.rmdir()
+    with pytest.raises(FileNotFoundError):
+        publish(draft, folder, b"tool")
+    tmp_path.mkdir()
+
+
+def without_links(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def link(*_arguments: object, **_options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", link)
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK])
+def test_a_file_system_without_hard_links(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    with draft_in(folder) as draft:
+        os.write(draft.fd, b"restored")
+        without_links(monkeypatch, code)
+        publish(draft, folder, b"tool")
+    assert os.listdir(tmp_path) == ["tool"]
+    assert (tmp_path / "tool").read_text() == "restored"
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_file_system_without_hard_links_where_the_name_is_taken(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tool").write_text("newer")
+    without_links(monkeypatch, errno.EPERM)
+    with pytest.raises(FileExistsError), draft_in(folder) as draft:
+        publish(draft, folder, b"tool")
+    assert os.listdir(tmp_path) == ["tool"]
+    assert (tmp_path / "tool").read_text() == "newer"
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_libc_without_renameat2(tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """glibc has it from 2.28 (Ubuntu 18.04: 2.27): it must not end in an AttributeError."""
+    import ctypes
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_arguments, **_options: object())
+    without_links(monkeypatch, errno.EPERM)
+    with suppress(OSError), draft_in(folder) as draft:
+        publish(draft, folder, b"tool")
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+@pytest.mark.parametrize("decoy", ["symlink", "file"])
+def test_a_draft_that_was_exchanged_is_not_published(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch, decoy: str
+) -> None:
+    """Whoever may write in the folder sees the hidden name and has time while the content is written to disk."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    real_fsync = os.fsync
+
+    def exchange_first(fd: int) -> None:
+        if draft.name is not None and fd == draft.fd:
+            hidden = tmp_path / os.fsdecode(draft.name)
+            hidden.unlink()
+            hidden.symlink_to("secret") if decoy == "symlink" else hidden.write_text("evil")
+        real_fsync(fd)
+
+    with draft_in(folder) as draft:
+        monkeypatch.setattr(os, "fsync", exchange_first)
+        with suppress(OSError):
+            publish(draft, folder, b"tool")
+        assert not (tmp_path / "tool").exists() or is_named(draft.fd, folder, b"tool")
+
+
+def test_replace(tmp_path: Path, folder: int, draft: Draft) -> None:
+    (tmp_path / "tool").write_text("older")
+    assert replace(draft, folder, b"tool", backup=False) is None
+    assert (tmp_path / "tool").read_text() == "restored"
+    assert os.listdir(tmp_path) == ["tool"]
+
+
+def test_replace_a_name_that_is_free_by_then(tmp_path: Path, folder: int, draft: Draft) -> None:
+    assert replace(draft, folder, b"tool", backup=True) is None
+    assert os.listdir(tmp_path) == ["tool"]
+
+
+def test_replace_with_a_backup(tmp_path: Path, folder: int, draft: Draft) -> None:
+    (tmp_path / "tool").write_text("older")
+    (tmp_path / "tool").chmod(0o640)
+    before = (tmp_path / "tool").stat()
+    saved = replace(draft, folder, b"tool", backup=True)
+    assert saved is not None
+    assert sorted(os.listdir(tmp_path)) == ["tool", saved.decode()]
+    backup = tmp_path / saved.decode()
+    assert (backup.stat().st_ino, stat.S_IMODE(backup.stat().st_mode)) == (before.st_ino, 0o640)
+    assert backup.read_text() == "older"
+    assert saved.startswith(b"tool.%d.2" % os.getpid())
+    assert saved.endswith(b"~")
+
+
+def test_replace_a_symlink_and_not_what_it_leads_to(tmp_path: Path, folder: int, draft: Draft) -> None:
+    (tmp_path / "other").write_text("other")
+    (tmp_path / "tool").symlink_to("other")
+    saved = replace(draft, folder, b"tool", backup=True)
+    assert (tmp_path / "other").read_text() == "other"
+    assert (tmp_path / "tool").read_text() == "restored"
+    assert os.readlink(tmp_path / os.fsdecode(saved or b"")) == "other"
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path, folder: int, draft: Draft) -> None:
+    (tmp_path / "tool").mkdir()
+    with pytest.raises(IsADirectoryError):
+        replace(draft, folder, b"tool", backup=False)
+    assert names(tmp_path) == ["tool"]
+    assert hidden_names(tmp_path, draft) == []
+
+
+def test_a_backup_that_cannot_be_made_stops_it_and_leaves_nothing(tmp_path: Path, folder: int, draft: Draft) -> None:
+    name = "x" * 240  # the backup's would be too long
+    (tmp_path / name).write_text("older")
+    with pytest.raises(OSError, match="File name too long"):
+        replace(draft, folder, name.encode(), backup=True)
+    assert (tmp_path / name).read_text() == "older"
+    assert names(tmp_path) == [name]
+    assert hidden_names(tmp_path, draft) == []
+
+
+def test_two_backups_in_one_second(tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_publish.time, "strftime", lambda *_arguments: "2026-11-23@06:30:00")
+    (tmp_path / "tool").write_text("oldest")
+    with draft_in(folder) as first:
+        replace(first, folder, b"tool", backup=True)
+    with suppress(FileExistsError):
+        replace(draft, folder, b"tool", backup=True)
+        assert (tmp_path / "tool").read_text() == "restored"
+        assert len(names(tmp_path)) == 3
+    assert hidden_names(tmp_path, draft) == []
+
+
+def test_a_run_that_is_killed_while_it_replaces_leaves_nothing_for_long(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hidden name is needed for a moment even with O_TMPFILE, and then the file has its last owner and mode."""
+    (tmp_path / "tool").write_text("older")
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "rename", lambda *_arguments, **_options: os.kill(os.getpid(), signal.SIGKILL))
+        with draft_in(folder) as draft:
+            os.fchown(draft.fd, NOBODY, NOBODY)
+            os.fchmod(draft.fd, 0o4755)
+            replace(draft, folder, b"tool", backup=False)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert (tmp_path / "tool").read_text() == "older"
+    sweep(folder)
+    assert os.listdir(tmp_path) == ["tool"]
+
+
+def test_a_file_that_is_being_replaced_is_not_swept_by_another_run(
+    tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_rename = os.rename
+
+    def sweep_first(*arguments: str, **options: int) -> None:
+        child = os.fork()
+        if child == 0:
+            sweep(folder)
+            os._exit(0)
+        os.waitpid(child, 0)
+        real_rename(*arguments, **options)
+
+    monkeypatch.setattr(os, "rename", sweep_first)
+    (tmp_path / "tool").write_text("older")
+    replace(draft, folder, b"tool", backup=False)
+    assert (tmp_path / "tool").read_text() == "restored"
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Iterator[int]:
+    """A descriptor of a file with another link left."""
+    (tmp_path / "other").write_text("original")
+    fd = os.open(tmp_path / "other", os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def test_link_again(tmp_path: Path, folder: int, linked: int) -> None:
+    assert link_again(linked, folder, b"tool", replacing=False)
+    assert (tmp_path / "tool").stat().st_nlink == 2
+    assert is_named(linked, folder, b"tool")
+
+
+def test_link_again_does_not_replace(tmp_path: Path, folder: int, linked: int) -> None:
+    (tmp_path / "tool").write_text("newer")
+    with pytest.raises(FileExistsError):
+        link_again(linked, folder, b"tool", replacing=False)
+    assert (tmp_path / "tool").read_text() == "newer"
+    assert sorted(os.listdir(tmp_path)) == ["other", "tool"]
+
+
+def test_link_again_replaces_when_asked_to(tmp_path: Path, folder: int, linked: int) -> None:
+    (tmp_path / "tool").write_text("newer")
+    assert link_again(linked, folder, b"tool", replacing=True)
+    assert is_named(linked, folder, b"tool")
+    assert sorted(os.listdir(tmp_path)) == ["other", "tool"]
+
+
+def test_link_again_where_it_has_the_name_already(tmp_path: Path, folder: int, linked: int) -> None:
+    """rename(2) of two links to one file does nothing, and leaves both."""
+    link_again(linked, folder, b"other", replacing=True)
+    assert os.listdir(tmp_path) == ["other"]
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_an_inode_without_a_link_cannot_be_linked(tmp_path: Path, folder: int, linked: int, replacing: bool) -> None:
+    (tmp_path / "other").unlink()
+    assert not link_again(linked, folder, b"tool", replacing)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_of_another_file_system_cannot_be_linked(
+    tmp_path: Path, folder: int, mounted: Callable[..., Path]
+) -> None:
+    other = mounted("-t", "tmpfs", "none") / "other"
+    other.touch()
+    fd = os.open(other, os.O_RDONLY)
+    assert not link_again(fd, folder, b"tool", replacing=False)
+    os.close(fd)
+    assert not (tmp_path / "tool").exists()
+
+
+def test_is_named(tmp_path: Path, folder: int, linked: int) -> None:
+    (tmp_path / "copy").write_text("original")
+    (tmp_path / "symlink").symlink_to("other")
+    found = {name: is_named(linked, folder, name) for name in (b"other", b"copy", b"symlink", b"nothing")}
+    assert found == {b"other": True, b"copy": False, b"symlink": False, b"nothing": False}
+
+
+def test_content_and_name_are_on_disk_before_it_says_so(
+    folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(os, "fsync", written.append)
+    publish(draft, folder, b"tool")
+    assert written == [draft.fd, folder]

@@ -1,0 +1,455 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _scan
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
+from unit.plugins.holders import NOBODY, Held, Holders, in_child, wait_until
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Path:
+    path = tmp_path / "tool"
+    path.write_text("content")
+    path.chmod(0o755)
+    return path
+
+
+def seen(held: Held | int, deadline: float = 5) -> list[Sighting]:
+    """What a scan shows of one process."""
+    pid = held if isinstance(held, int) else held.pid
+    found = scan(lambda _sighting: False, deadline)
+    return [one for one in found.sightings if one.process.pid == pid]
+
+
+def test_an_open_file(tool: Path, holders: Holders) -> None:
+    held = holders.open(tool)
+    status = tool.stat()
+    tool.unlink()
+    (one,) = seen(held)
+    assert (one.via, one.fd, one.access, one.executable) == ("fd", held.fd, "read", False)
+    assert (one.link, one.path, one.host_path) == (held.link, os.fsencode(tool), os.fsencode(tool))
+    assert (one.file.identity, one.file.nlink, one.file.size) == ((status.st_dev, status.st_ino), 0, 7)
+    assert (one.file.mode, one.handle, one.foreign) == (stat.S_IFREG | 0o755, None, None)
+    assert one.mount in own_mounts().values()
+    assert one.place is not None
+    assert one.place.inner_path.endswith(os.fsencode(tool.name))
+    process = one.process
+    assert (process.pid, process.comm, process.uid) == (held.pid, b"cat", 0)
+    assert process.exe == os.fsencode(os.readlink(f"/proc/{held.pid}/exe"))
+    assert process.start_time == int(Path(f"/proc/{held.pid}/stat").read_text().split()[21])
+    assert process.cgroup == Path(f"/proc/{held.pid}/cgroup").read_bytes()
+
+
+def test_an_executable(tool: Path, holders: Holders) -> None:
+    held = holders.run(tool)
+    tool.unlink()
+    exe, *maps = seen(held)
+    assert (exe.via, exe.fd, exe.access, exe.executable, exe.link) == ("exe", None, "read", True, held.link)
+    assert (exe.path, exe.process.exe) == (os.fsencode(tool), os.fsencode(tool) + b" (deleted)")
+    assert {one.via for one in maps} == {"map"}
+
+
+def test_a_library_that_is_only_mapped(tool: Path, holders: Holders) -> None:
+    held = holders.map_library(tool)
+    tool.unlink()
+    (one,) = seen(held)
+    assert (one.via, one.fd, one.access, one.executable, one.path) == ("map", None, "read", True, os.fsencode(tool))
+    assert one.link.startswith(held.link + "/")
+    fd = os.open(one.link, os.O_RDONLY)
+    assert os.fstat(fd).st_size == one.file.size > 1_000_000
+    os.close(fd)
+
+
+def test_a_mapping_to_write_to(tool: Path, holders: Holders) -> None:
+    """Databases write through mappings: the name that comes back will not show it."""
+    held = holders.map_shared(tool)
+    tool.unlink()
+    assert [(one.via, one.access) for one in seen(held)] == [("map", "both")]
+
+
+@pytest.mark.parametrize(("flags", "access"), [(os.O_RDONLY, "read"), (os.O_WRONLY, "write"), (os.O_RDWR, "both")])
+def test_access(tool: Path, holders: Holders, flags: int, access: str) -> None:
+    held = holders.open(tool, flags)
+    tool.unlink()
+    assert [one.access for one in seen(held)] == [access]
+
+
+@pytest.mark.parametrize(
+    "name", [b"a\nb", b"\xff\xfe", b"{{ 7*7 }}", b"x (deleted)", b"x (deleted) (deleted)", b"\\012"]
+)
+def test_hostile_names(tmp_path: Path, holders: Holders, name: bytes) -> None:
+    path = os.fsencode(tmp_path) + b"/" + name
+    held = holders.open(path, os.O_RDWR | os.O_CREAT)
+    mapped = holders.map_shared(Path(os.fsdecode(path)))
+    assert seen(held) == []
+    assert seen(mapped) == []
+    os.unlink(path)
+    assert [one.path for one in seen(held)] == [path]
+    assert [one.path for one in seen(mapped)] == [path]
+
+
+def test_a_live_file_that_is_called_deleted(tmp_path: Path, holders: Holders) -> None:
+    live = holders.open(tmp_path / "x (deleted)", os.O_RDWR | os.O_CREAT)
+    dead = holders.open(tmp_path / "x", os.O_RDWR | os.O_CREAT)
+    (tmp_path / "x").unlink()
+    assert seen(live) == []
+    assert [one.path for one in seen(dead)] == [os.fsencode(tmp_path / "x")]
+
+
+@pytest.mark.parametrize("name", [".nfsrc", ".nfs-share/db", ".fuse_hiddenfiles", ".nfs00000001/x", ".nfs0000000x"])
+def test_a_live_file_whose_name_only_begins_so(tmp_path: Path, holders: Holders, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    assert seen(holders.open(tmp_path / name, os.O_RDWR | os.O_CREAT)) == []
+
+
+def test_a_live_file_that_nfs_did_not_rename(tmp_path: Path, holders: Holders) -> None:
+    """On a local file system it is an ordinary name, that a user may choose to be taken for a deleted file."""
+    assert seen(holders.open(tmp_path / ".nfs000000000012d687000000aa", os.O_RDWR | os.O_CREAT)) == []
+
+
+def test_a_file_with_another_name_left(tool: Path, holders: Holders) -> None:
+    held = holders.open(tool)
+    os.link(tool, tool.parent / "other")
+    tool.unlink()
+    assert [(one.path, one.file.nlink) for one in seen(held)] == [(os.fsencode(tool), 1)]
+
+
+def test_live_files_are_no_sightings(tool: Path, holders: Holders) -> None:
+    assert seen(holders.open(tool)) == []
+    assert seen(os.getpid()) == []
+
+
+def test_other_types_are_seen_and_not_opened(tmp_path: Path, holders: Holders) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dir").mkdir()
+    fifo = holders.open(tmp_path / "fifo", os.O_RDWR)
+    directory = holders.open(tmp_path / "dir")
+    (tmp_path / "fifo").unlink()
+    (tmp_path / "dir").rmdir()
+    assert [stat.S_IFMT(one.file.mode) for held in (fifo, directory) for one in seen(held)] == [
+        stat.S_IFIFO,
+        stat.S_IFDIR,
+    ]
+
+
+def test_a_memfd(holders: Holders) -> None:
+    fd = os.memfd_create("../../usr/bin/bash\n{{ 7*7 }}")
+    held = holders.keep(fd)
+    os.close(fd)
+    (one,) = seen(held)
+    assert one.path == b"/memfd:../../usr/bin/bash\n{{ 7*7 }}"
+    assert (one.mount, one.place, one.host_path) == (None, None, None)
+
+
+def pinned(pin: Callable[[Sighting], bool]) -> list[Sighting]:
+    return [one for one in scan(pin).sightings if one.handle is not None]
+
+
+def test_what_is_wanted_is_pinned(tool: Path, holders: Holders) -> None:
+    held = holders.open(tool)
+    tool.unlink()
+    (one,) = pinned(lambda sighting: sighting.path == os.fsencode(tool))
+    holders.end(held.pid)
+    assert one.handle is not None
+    assert os.fstat(one.handle).st_ino == one.file.inode
+    fd = os.open(f"/proc/self/fd/{one.handle}", os.O_RDONLY)
+    assert os.read(fd, 99) == b"content"
+    os.close(fd)
+    os.close(one.handle)
+
+
+def test_with_few_descriptors_left_the_rest_is_seen_without_a_pin(tmp_path: Path, holders: Holders) -> None:
+    """A host may allow 4096, and the caller may have opened most of them."""
+    import resource
+
+    fds = [os.open(tmp_path / str(number), os.O_RDWR | os.O_CREAT) for number in range(100)]
+    held = holders.start("cat", keep=tuple(fds))
+    for number, fd in enumerate(fds):
+        os.close(fd)
+        (tmp_path / str(number)).unlink()
+
+    def few() -> tuple[int, int]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+        for _number in range(100):
+            os.open("/", os.O_PATH)
+        found = [one for one in scan(lambda _one: True).sightings if one.process.pid == held]
+        return len(found), sum(one.handle is not None for one in found)
+
+    number, with_pin = in_child(few)
+    assert number == 100
+    assert with_pin <= 100
+
+
+EXCHANGE = """
+import os, sys
+fds = [int(text) for text in sys.argv[1:]]
+for line in sys.stdin:
+    os.dup2(fds[1], fds[0])
+    print("exchanged", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_name_and_an_inode_are_never_paired_wrongly(
+    tmp_path: Path, tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user exchanges a descriptor of a deleted file for one of any file that root owns, between two looks at it."""
+    other = tmp_path / "log"
+    other.write_text("what the user would like the tool to be")
+    fds = [os.open(path, os.O_RDONLY) for path in (tool, other)]
+    pid = holders.start(sys.executable, "-c", EXCHANGE, *map(str, fds), keep=tuple(fds))
+    inode = os.fstat(fds[0]).st_ino
+    for fd in fds:
+        os.close(fd)
+    tool.unlink()
+    real_open = os.open
+    exchanged = []
+
+    def exchange_first(path: str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
+        if path == f"fd/{fds[0]}" and not exchanged and os.readlink(path, dir_fd=dir_fd) == f"{tool} (deleted)":
+            holders.say(pid, b"now\n")
+            holders.expect(pid, b"exchanged\n")
+            exchanged.append(pid)
+        return real_open(path, flags, *rest, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", exchange_first)
+    found = seen(pid)
+    assert exchanged
+    assert {one.file.inode for one in found if one.path == os.fsencode(tool)} <= {inode}
+
+
+def test_a_process_that_ends_meanwhile(tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is gone, and the others are still seen: at each step of the visit."""
+    real_open = _scan.open_directory
+    for step in "fd", "visit":
+        ending, staying = holders.open(tool), holders.open(tool)
+
+        def end_it(name: str, dir_fd: int | None = None, step: str = step, ending: Held = ending) -> int:
+            fd = real_open(name, dir_fd)
+            if step == "visit" and name == str(ending.pid):
+                holders.end(ending.pid)
+            elif step == "fd" and name == "fd" and os.readlink(f"/proc/self/fd/{dir_fd}") == f"/proc/{ending.pid}":
+                holders.end(ending.pid)
+            return fd
+
+        monkeypatch.setattr(_scan, "open_directory", end_it)
+        if step == "fd":
+            tool.unlink()
+        found = scan(lambda _sighting: False)
+        assert ending.pid not in {one.process.pid for one in found.sightings}
+        assert staying.pid in {one.process.pid for one in found.sightings} or step == "visit"
+        assert found.unreadable <= unreadable_before()
+        tool.write_text("content")
+
+
+def unreadable_before() -> int:
+    """This machine's own: not even root may read /proc/1/exe on some."""
+    return sum(1 for pid in os.listdir("/proc") if pid.isdigit() and _is_unreadable(pid))
+
+
+def _is_unreadable(pid: str) -> bool:
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+        os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def test_a_holder_whose_first_thread_ended(tool: Path, holders: Holders) -> None:
+    """/proc/PID then looks like a zombie's; the descriptors are to be seen in /proc/PID/task."""
+    code = (
+        "import ctypes, os, sys, threading\n"
+        "threading.Thread(target=lambda: os.read(0, 1)).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    fd = os.open(tool, os.O_RDONLY)
+    pid = holders.start(sys.executable, "-c", code, keep=(fd,))
+    os.close(fd)
+    tool.unlink()
+    wait_until(lambda: b"Z (zombie)" in Path(f"/proc/{pid}/status").read_bytes())
+    assert [one.path for one in seen(pid)] == [os.fsencode(tool)]
+
+
+def scan_as_nobody() -> tuple[int, int, set[int]]:
+    found = scan(lambda _sighting: False)
+    return found.processes, found.unreadable, {one.process.pid for one in found.sightings}
+
+
+def test_without_root_it_says_what_it_did_not_see(open_to_all: Path, holders: Holders) -> None:
+    mine = holders.open(open_to_all / "mine", os.O_RDWR | os.O_CREAT, user=NOBODY)
+    roots = holders.open(open_to_all / "roots", os.O_RDWR | os.O_CREAT)
+    for path in open_to_all.iterdir():
+        path.unlink()
+    processes, unreadable, pids = in_child(scan_as_nobody, user=NOBODY)
+    assert mine.pid in pids
+    assert roots.pid not in pids
+    assert 0 < unreadable < processes
+
+
+def in_namespace(holders: Holders, script: str, *arguments: str | Path, options: tuple[str, ...] = ()) -> int:
+    """A process that made mounts of its own with a script, which ends with the holder it execs."""
+    pid = holders.start(
+        *("unshare", "--mount", "--propagation", "private", *options, "sh", "-ec", script, "sh"),
+        *arguments,
+    )
+    holders.expect(pid, b"ready\n")
+    return pid
+
+
+def test_a_service_with_its_folder_bound_on_itself(tmp_path: Path, tool: Path, holders: Holders) -> None:
+    pid = in_namespace(holders, 'mount --bind "$1" "$1"; exec 3<"$1/tool"; echo ready; exec cat', tmp_path)
+    plain = holders.open(tool)
+    tool.unlink()
+    (one,), (other,) = seen(pid), seen(plain)
+    assert (one.foreign, one.place, one.host_path) == ("trusted", other.place, os.fsencode(tool))
+
+
+def test_a_service_that_has_a_folder_under_another_name(tmp_path: Path, tool: Path, holders: Holders) -> None:
+    (tmp_path / "seen").mkdir()
+    script = 'mount --bind "$1" "$1/seen"; exec 3<"$1/seen/tool"; echo ready; exec cat'
+    pid = in_namespace(holders, script, tmp_path)
+    tool.unlink()
+    (one,) = seen(pid)
+    assert (one.foreign, one.path) == ("trusted", os.fsencode(tmp_path / "seen/tool"))
+    assert one.host_path == os.fsencode(tool)
+
+
+def test_a_namespace_that_a_user_could_have_made(tmp_path: Path, tool: Path, holders: Holders) -> None:
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil/tool").write_text("evil")
+    script = 'mount --bind "$1/evil" "$1"; exec 3<"$1/tool"; echo ready; exec cat'
+    pid = in_namespace(holders, script, tmp_path, options=("--user", "--map-root-user"))
+    (tmp_path / "evil/tool").unlink()
+    (one,) = seen(pid)
+    assert (one.path, one.foreign) == (os.fsencode(tool), "untrusted")
+    assert one.place is not None
+    assert one.place.inner_path.endswith(b"/evil/tool")
+
+
+def test_a_process_that_sees_another_root(tmp_path: Path, tool: Path, holders: Holders) -> None:
+    """Its mountinfo speaks of other paths than its links."""
+    script = 'mount --bind "$1" "$1"; exec 3<"$1/tool"; echo ready; exec chroot "$1" ./cat'
+    in_chroot = tmp_path / "cat"
+    busybox = Path("/bin/busybox")
+    if not busybox.exists():
+        pytest.skip("no static program (busybox) to run in a chroot")
+    in_chroot.write_bytes(busybox.read_bytes())
+    in_chroot.chmod(0o755)
+    pid = in_namespace(holders, script, tmp_path)
+    wait_until(lambda: os.readlink(f"/proc/{pid}/root") != "/")
+    tool.unlink()
+    assert [one.foreign for one in seen(pid) if one.via == "fd"] == ["untrusted"]
+
+
+def test_a_mount_that_was_detached(tmp_path: Path, holders: Holders) -> None:
+    (tmp_path / "mount").mkdir()
+    script = (
+        'mount -t tmpfs none "$1"; echo content >"$1/x"; exec 3<"$1/x"; rm "$1/x"; umount -l "$1"; echo ready; exec cat'
+    )
+    pid = in_namespace(holders, script, tmp_path / "mount")
+    (one,) = seen(pid)
+    assert (one.mount, one.place, one.host_path) == (None, None, None)
+
+
+class Fuse:
+    """A file system that answers until a file in it is open, and never again. ``.fuse_hidden…`` is all there is."""
+
+    NAME = ".fuse_hidden0000000300000001"
+
+    def __init__(self, point: Path) -> None:
+        self.device = os.open("/dev/fuse", os.O_RDWR)
+        options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % self.device
+        assert ctypes.CDLL(None).mount(b"dead", os.fsencode(point), b"fuse", 0, options) == 0
+        server = threading.Thread(target=self._serve)
+        server.start()
+        os.open(point / self.NAME, os.O_PATH)
+        server.join()
+
+    def _serve(self) -> None:
+        attributes = struct.pack("<6Q10I", 2, 0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFREG | 0o644, 1, 0, 0, 0, 512, 0)
+        while True:
+            request = os.read(self.device, 1 << 17)
+            operation, unique = struct.unpack_from("<IQ", request, 4)
+            if operation == 26:  # FUSE_INIT
+                self._answer(unique, struct.pack("<4I2H2I2H8I", 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0, *[0] * 8))
+            elif operation == 1:  # FUSE_LOOKUP
+                self._answer(unique, struct.pack("<4Q2I", 2, 1, 3600, 0, 0, 0) + attributes)
+                return
+
+    def _answer(self, unique: int, body: bytes) -> None:
+        os.write(self.device, struct.pack("<IiQ", 16 + len(body), 0, unique) + body)
+
+
+def hold_dead_file(point: str, detach: bool) -> None:
+    """Runs in the holder."""
+    Fuse(Path(point))
+    if detach:
+        assert ctypes.CDLL(None).umount2(os.fsencode(point), 2) == 0
+    print("ready", flush=True)
+    sys.stdin.read()
+    os._exit(0)  # whatever else looks at the file now would not come back
+
+
+@pytest.fixture
+def dead(tmp_path: Path, holders: Holders) -> Iterator[Callable[[bool], int]]:
+    """Starts a holder of a file whose file system does not answer any more, and may be unmounted (umount -l)."""
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("no /dev/fuse")
+
+    def start(detach: bool) -> int:
+        (tmp_path / "dead").mkdir()
+        code = f"from unit.plugins.module_utils import test__scan; test__scan.hold_dead_file({str(tmp_path)!r} + '/dead', {detach})"
+        pid = holders.start(
+            *("unshare", "--mount", "--propagation", "private", sys.executable, "-c", code),
+            environment={"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        holders.expect(pid, b"ready\n")
+        return pid
+
+    yield start
+
+
+def skipped(deadline: float) -> tuple[list[int], dict[str, int]]:
+    found = scan(lambda _sighting: False, deadline)
+    return [one.process.pid for one in found.sightings], found.skipped
+
+
+def test_a_file_system_that_never_answers(tmp_path: Path, dead: Callable[[bool], int]) -> None:
+    pid = dead(False)
+    pids, mounts = in_child(lambda: skipped(0.2), seconds=5)
+    assert pid not in pids
+    assert mounts == {f"{tmp_path}/dead": 1}
+
+
+def test_a_file_system_that_never_answers_and_was_unmounted(dead: Callable[[bool], int]) -> None:
+    """umount -l is what people do to a dead NFS: then its mount is in no list, and still does not answer."""
+    pid = dead(True)
+    pids, mounts = in_child(lambda: skipped(0.2), seconds=5)
+    assert pid not in pids
+    assert sum(mounts.values()) == 1
+
+
+def test_what_was_not_seen_is_counted() -> None:
+    found = scan(lambda _sighting: False)
+    assert isinstance(found, Scan)
+    running = [pid for pid in os.listdir("/proc") if pid.isdigit()]
+    assert abs(found.processes - len(running)) <= 5
+    assert found.skipped == {}

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import ALGORITHMS, digests, parsed_checksum
+
+
+def digests_of(path: Path) -> dict[str, str]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.lseek(fd, 1, os.SEEK_SET)
+        found = digests(fd, ALGORITHMS)
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 1
+    finally:
+        os.close(fd)
+    return found
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 3 * 1024 * 1024 + 1])
+def test_digests_in_one_pass(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content)
+    assert digests_of(tmp_path / "file") == {name: hashlib.new(name, content).hexdigest() for name in ALGORITHMS}
+
+
+def test_no_algorithm(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    assert digests(fd, []) == {}
+    os.close(fd)
+
+
+def test_a_checksum() -> None:
+    digest = "0123456789abcdef" * 4
+    assert parsed_checksum(f" SHA256:{digest.upper()}\n") == ("sha256", digest)
+
+
+@pytest.mark.parametrize("text", ["", ":", "sha256", "abcdef", "crc32:00000000", "blake2b:00", "http://x/y"])
+def test_a_checksum_of_no_known_algorithm(text: str) -> None:
+    with pytest.raises(RescueError) as caught:
+        parsed_checksum(text)
+    assert str(caught.value) == (
+        f"checksum must be ALGORITHM:HEX with one of md5, sha1, sha224, sha256, sha384, sha512; it is {text!r}."
+    )
+
+
+@pytest.mark.parametrize("digest", ["", "00", "0" * 31, "0" * 33, "g" * 32, "٠" * 32, "0" * 31 + "\n0", " " + "0" * 32])
+def test_a_checksum_that_is_no_digest(digest: str) -> None:
+    with pytest.raises(RescueError) as caught:
+        parsed_checksum("md5:" + digest)
+    assert str(caught.value) == f"checksum {'md5:' + digest!r} is no md5 digest in hexadecimal."
