@@ -147,7 +147,7 @@ def _opened(handle: int, path: bytes, ancestors: List[Ancestor], mounts: Dict[in
         raise RescueError("The folder %s cannot be opened: %s." % (printable(path), error.strerror)) from error
     try:
         name = link_text(folder)
-        mount = mounts.get(mount_id_of(folder) or -1)
+        mount = mounts.get(mount_id_of(folder))
         place = None if mount is None else _place.place_of(mount, name)
     except OSError:
         os.close(folder)

@@ -6,6 +6,7 @@
 
 """Opened handles of the local kernel: everything is asked of a handle, nothing is resolved twice by its name."""
 
+import errno
 import os
 from contextlib import contextmanager
 from typing import Iterator, Optional
@@ -35,8 +36,12 @@ def link_text(handle: int) -> bytes:
     return os.readlink(b"/proc/self/fd/%d" % handle)
 
 
-def mount_id_of(handle: int) -> Optional[int]:
-    return _procfs.mount_id(read_at("/proc/self/fdinfo/%d" % handle))
+def mount_id_of(handle: int) -> int:
+    """Raises OSError where the kernel does not tell (before Linux 3.15)."""
+    mount_id = _procfs.mount_id(read_at("/proc/self/fdinfo/%d" % handle))
+    if mount_id is None:
+        raise OSError(errno.ENOSYS, "/proc/self/fdinfo has no mnt_id")
+    return mount_id
 
 
 def file_of(handle: int) -> File:

@@ -103,7 +103,7 @@ class _Walk:
         self._answering: Dict[int, bool] = {}
         self._pin = pin
         # Beyond this many handles a sighting has none and its link is opened again when needed.
-        self._pins_left = _raised_handle_limit() - _SPARE_HANDLES
+        self._pins_left = _raised_handle_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_HANDLES
 
     def pins(self, sighting: Sighting) -> bool:
         if self._pins_left <= 0 or not self._pin(sighting):
@@ -119,24 +119,27 @@ class _Walk:
             self.processes += error.errno not in _GONE
             self.unreadable += error.errno not in _GONE
             return
+        visit = _Visit(self, pid, directory)
         try:
-            visit = _Visit(self, pid, directory)
             self.sightings.extend(visit.sightings())
             self.processes += 1
             self.unreadable += visit.unreadable
         finally:
-            os.close(directory)
+            os.close(visit.directory)
 
-    def answers(self, mount: Mount, handle: int) -> bool:
-        """Whether the file system behind ``handle`` answers at all; if not, the link is counted as skipped."""
-        if not mount.fs_type.startswith(_REMOTE):
+    def answers(self, mount_id: int, mount: Optional[Mount], handle: int) -> bool:
+        """Whether the file system behind ``handle`` answers at all; if not, the link is counted as skipped.
+
+        ``mount`` is None for memfd and the like, but also for a dead mount that somebody detached with umount -l.
+        """
+        if mount is not None and not mount.fs_type.startswith(_REMOTE):
             return True
-        if mount.mount_id not in self._answering:
-            self._answering[mount.mount_id] = answers(lambda: os.fstat(handle), self.deadline)
-        if not self._answering[mount.mount_id]:
-            name = printable(mount.mount_point)
+        if mount_id not in self._answering:
+            self._answering[mount_id] = answers(lambda: os.fstat(handle), self.deadline)
+        if not self._answering[mount_id]:
+            name = "(detached)" if mount is None else printable(mount.mount_point)
             self.skipped[name] = self.skipped.get(name, 0) + 1
-        return self._answering[mount.mount_id]
+        return self._answering[mount_id]
 
 
 class _Visit:
@@ -146,6 +149,7 @@ class _Visit:
         self.walk = walk
         self.pid = pid
         self.directory = directory
+        self.path = "/proc/%d" % pid
         self.unreadable = False
         self._mounts: Optional[Dict[int, Mount]] = None
 
@@ -173,6 +177,8 @@ class _Visit:
                 yield _Link("exe", "exe", None, True, "read")
         except OSError as error:
             self._note(error)
+            if error.errno == errno.ENOENT:
+                self._turn_to_a_living_thread()
         try:
             descriptors = open_directory("fd", self.directory)
         except OSError as error:
@@ -188,6 +194,18 @@ class _Visit:
             self._note(error)
         else:
             yield from self._maps(maps)
+
+    def _turn_to_a_living_thread(self) -> None:
+        """A process whose first thread ended looks like a zombie, while its other threads hold everything."""
+        try:
+            others = [name for name in os.listdir(self.path + "/task") if name != str(self.pid)]
+            if others:
+                thread = open_directory("task/" + others[0], self.directory)
+                os.close(self.directory)
+                self.directory = thread
+                self.path += "/task/" + others[0]
+        except OSError as error:
+            self._note(error)
 
     def _descriptors(self, directory: int) -> Iterator[_Link]:
         readlink = os.readlink
@@ -250,8 +268,11 @@ class _Visit:
         text = link_text(handle)
         if not text.endswith(DELETED) and not _RENAMED.search(text):
             return None
-        mount, foreign = self._mount(mount_id_of(handle))
-        if mount is not None and not self.walk.answers(mount, handle):
+        mount_id = mount_id_of(handle)
+        mount, foreign = self._mount(mount_id)
+        if not self.walk.answers(mount_id, mount, handle):
+            return None
+        if not text.endswith(DELETED) and (mount is None or not mount.fs_type.startswith(("nfs", "fuse"))):
             return None
         file = file_of(handle)
         if self._is_live(text, file, foreign):
@@ -264,7 +285,7 @@ class _Visit:
             fd=link.fd,
             access=self._access(link),
             executable=link.executable,
-            link="/proc/%d/%s" % (self.pid, link.name),
+            link="%s/%s" % (self.path, link.name),
             path=path,
             file=file,
             handle=None,
@@ -285,13 +306,11 @@ class _Visit:
         mode = os.stat(link.name, dir_fd=self.directory, follow_symlinks=False).st_mode
         return _ACCESS.get(mode & (stat.S_IRUSR | stat.S_IWUSR), "read")
 
-    def _mount(self, mount_id: Optional[int]) -> Tuple[Optional[Mount], Optional[str]]:
+    def _mount(self, mount_id: int) -> Tuple[Optional[Mount], Optional[str]]:
         """The row of a handle's mount; with it None where it is one of ours, else how far the holder's is believed.
 
         An id cannot be given to another mount while the handle is open.
         """
-        if mount_id is None:
-            return None, "untrusted"
         if mount_id not in self.walk.own_mounts and self._mounts is None:
             self.walk.own_mounts = own_mounts()  # it may be new
         if mount_id in self.walk.own_mounts:

@@ -4,13 +4,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
-import struct
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ import pytest
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
+from unit.plugins import dead_fuse
 from unit.plugins.holders import NOBODY, Held, Holders, in_child, wait_until
 
 
@@ -369,62 +367,20 @@ def test_a_mount_that_was_detached(tmp_path: Path, holders: Holders) -> None:
     assert (one.mount, one.place, one.host_path) == (None, None, None)
 
 
-class Fuse:
-    """A file system that answers until a file in it is open, and never again. ``.fuse_hidden…`` is all there is."""
-
-    NAME = ".fuse_hidden0000000300000001"
-
-    def __init__(self, point: Path) -> None:
-        self.device = os.open("/dev/fuse", os.O_RDWR)
-        options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % self.device
-        assert ctypes.CDLL(None).mount(b"dead", os.fsencode(point), b"fuse", 0, options) == 0
-        server = threading.Thread(target=self._serve)
-        server.start()
-        os.open(point / self.NAME, os.O_PATH)
-        server.join()
-
-    def _serve(self) -> None:
-        attributes = struct.pack("<6Q10I", 2, 0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFREG | 0o644, 1, 0, 0, 0, 512, 0)
-        while True:
-            request = os.read(self.device, 1 << 17)
-            operation, unique = struct.unpack_from("<IQ", request, 4)
-            if operation == 26:  # FUSE_INIT
-                self._answer(unique, struct.pack("<4I2H2I2H8I", 7, 31, 0, 0, 0, 0, 4096, 1, 0, 0, *[0] * 8))
-            elif operation == 1:  # FUSE_LOOKUP
-                self._answer(unique, struct.pack("<4Q2I", 2, 1, 3600, 0, 0, 0) + attributes)
-                return
-
-    def _answer(self, unique: int, body: bytes) -> None:
-        os.write(self.device, struct.pack("<IiQ", 16 + len(body), 0, unique) + body)
-
-
-def hold_dead_file(point: str, detach: bool) -> None:
-    """Runs in the holder."""
-    Fuse(Path(point))
-    if detach:
-        assert ctypes.CDLL(None).umount2(os.fsencode(point), 2) == 0
-    print("ready", flush=True)
-    sys.stdin.read()
-    os._exit(0)  # whatever else looks at the file now would not come back
-
-
 @pytest.fixture
-def dead(tmp_path: Path, holders: Holders) -> Iterator[Callable[[bool], int]]:
+def dead(tmp_path: Path, holders: Holders) -> Callable[..., int]:
     """Starts a holder of a file whose file system does not answer any more, and may be unmounted (umount -l)."""
     if not os.path.exists("/dev/fuse"):
         pytest.skip("no /dev/fuse")
+    (tmp_path / "dead").mkdir()
 
-    def start(detach: bool) -> int:
-        (tmp_path / "dead").mkdir()
-        code = f"from unit.plugins.module_utils import test__scan; test__scan.hold_dead_file({str(tmp_path)!r} + '/dead', {detach})"
-        pid = holders.start(
-            *("unshare", "--mount", "--propagation", "private", sys.executable, "-c", code),
-            environment={"PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+    def start(*options: str) -> int:
+        command = (sys.executable, Path(dead_fuse.__file__), tmp_path / "dead", *options)
+        pid = holders.start("unshare", "--mount", "--propagation", "private", *command)
         holders.expect(pid, b"ready\n")
         return pid
 
-    yield start
+    return start
 
 
 def skipped(deadline: float) -> tuple[list[int], dict[str, int]]:
@@ -432,16 +388,16 @@ def skipped(deadline: float) -> tuple[list[int], dict[str, int]]:
     return [one.process.pid for one in found.sightings], found.skipped
 
 
-def test_a_file_system_that_never_answers(tmp_path: Path, dead: Callable[[bool], int]) -> None:
-    pid = dead(False)
+def test_a_file_system_that_never_answers(tmp_path: Path, dead: Callable[..., int]) -> None:
+    pid = dead()
     pids, mounts = in_child(lambda: skipped(0.2), seconds=5)
     assert pid not in pids
     assert mounts == {f"{tmp_path}/dead": 1}
 
 
-def test_a_file_system_that_never_answers_and_was_unmounted(dead: Callable[[bool], int]) -> None:
+def test_a_file_system_that_never_answers_and_was_unmounted(dead: Callable[..., int]) -> None:
     """umount -l is what people do to a dead NFS: then its mount is in no list, and still does not answer."""
-    pid = dead(True)
+    pid = dead("unmounted")
     pids, mounts = in_child(lambda: skipped(0.2), seconds=5)
     assert pid not in pids
     assert sum(mounts.values()) == 1
