@@ -165,8 +165,11 @@ def _proven(believed: List[Candidate], witness: Optional[Witness], what: str) ->
     algorithm = "sha256" if witness is None else witness.algorithm
     versions = {}
     for candidate in sorted(believed, key=lambda one: one.file.file.mtime_ns):
-        with readable(candidate.sighting) as fd:
-            digest = digests(fd, [algorithm])[algorithm]
+        try:
+            with readable(candidate.sighting) as fd:
+                digest = digests(fd, [algorithm])[algorithm]
+        except (OSError, RescueError):  # what cannot be read any more has no veto either
+            continue
         file = candidate.file.file
         if witness is None:
             versions[digest, file.mode, file.uid, file.gid] = candidate
@@ -206,5 +209,5 @@ def _number(options: Dict[str, Any], name: str) -> Optional[int]:
         return None
     try:
         return int(value)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise RescueError("%s must be a whole number, it is %r." % (name, value)) from error

@@ -47,7 +47,8 @@ def _new_draft(folder: int) -> Draft:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             draft = Draft(os.open(name, flags, 0o600, dir_fd=folder), name)
         # Tells a run that sweeps that this one is alive; one that swept in between took the name.
-        fcntl.flock(draft.fd, fcntl.LOCK_EX)
+        with suppress(OSError):  # no locks here: then no run sweeps here either
+            fcntl.flock(draft.fd, fcntl.LOCK_EX)
         if draft.name is None or os.fstat(draft.fd).st_nlink:
             return draft
         os.close(draft.fd)

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Se
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder
-from ansible_collections.procfs.rescue.plugins.module_utils._group import group
+from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, group
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_folder, judge_handle, judge_place
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Folder, Mount, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, printable
@@ -44,9 +44,7 @@ def gather(filters: Filters, deadline: float) -> Dict[str, Any]:
     refusals = _Refusals(seen.mounts)
     try:
         entries = [
-            reporter.entry(deleted, _state(deleted.sightings[0]), refusals.of(deleted))
-            for deleted in found
-            if filters.want(deleted)
+            reporter.entry(deleted, _state(deleted), refusals.of(deleted)) for deleted in found if filters.want(deleted)
         ]
     finally:
         refusals.close()
@@ -61,13 +59,14 @@ def _matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
     )
 
 
-def _state(sighting: Sighting) -> str:
+def _state(deleted: DeletedFile) -> str:
     """``removed`` (the name is free), ``replaced`` (another file has it), or ``unknown`` (we do not see that place)."""
-    if sighting.mount is None and sighting.foreign is not None:
-        return "removed"  # memfd and the like live on a mount of the kernel's own
+    sighting = deleted.sightings[0]
+    if deleted.kind in NAMELESS:
+        return "removed"
     path = original_path(sighting.host_path or sighting.path)
     if sighting.host_path is None:
-        if sighting.foreign != "trusted":
+        if sighting.mount is None or sighting.foreign != "trusted":
             return "unknown"
         path = b"/proc/%d/root%s" % (sighting.process.pid, path)
     try:

@@ -9,10 +9,10 @@
 import base64
 import os
 from contextlib import suppress
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC, find, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC, Wish, find, wish_from
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
@@ -21,8 +21,10 @@ from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
     read_at,
     readable,
     reopen,
+    unpin,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
@@ -43,13 +45,22 @@ def describe(request: Dict[str, Any]) -> Dict[str, Any]:
 
     Raises RescueError, with the reason ``not_held`` where nobody holds it.
     """
-    wish = wish_from({name: request[name] for name in SOURCE_SPEC})._replace(in_place=False)
+    wish = wish_from({name: request.get(name) for name in SOURCE_SPEC})._replace(in_place=False)
     origin = None
     if wish.path is not None:
         with suppress(RescueError):  # its folder may be gone, that is no hindrance
             origin = open_target(wish.path, own_mounts())
             wish = wish._replace(path=origin.path)
     seen = scan(wish.means)
+    try:
+        return _described(wish, origin, seen)
+    finally:
+        unpin(seen.sightings)
+        if origin is not None:
+            os.close(origin.folder.fd)
+
+
+def _described(wish: Wish, origin: Optional[Target], seen: Scan) -> Dict[str, Any]:
     witness = wish.checksum
     if witness is None and wish.path is not None:
         witness = package_witnesses([wish.path]).get(wish.path)

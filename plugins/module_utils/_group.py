@@ -53,6 +53,9 @@ KINDS = (
     "symlink",
 )
 
+# Kinds that never had a name in a file system.
+NAMELESS = ("memfd", "sysv_shm", "anonymous", "tmpfile")
+
 # Links that a person would look at first.
 _VIA_ORDER = {"exe": 0, "fd": 1, "map": 2}
 

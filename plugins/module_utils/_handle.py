@@ -9,7 +9,7 @@
 import errno
 import os
 from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Iterable, Iterator, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
@@ -60,6 +60,13 @@ def file_from(result: os.stat_result) -> File:
         allocated=result.st_blocks * 512,
         mtime_ns=result.st_mtime_ns,
     )
+
+
+def unpin(sightings: Iterable[Sighting]) -> None:
+    """Lets go of what was held by `_scan.scan`."""
+    for sighting in sightings:
+        if sighting.handle is not None:
+            os.close(sighting.handle)
 
 
 @contextmanager

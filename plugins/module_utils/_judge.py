@@ -12,6 +12,7 @@ Pure decisions on what was read from opened handles. Each check has a name; a us
 import os
 from typing import Iterable, List, NamedTuple, Optional
 
+from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Ancestor, File, Folder, Sighting, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path
 
@@ -70,7 +71,7 @@ def judge_place(sighting: Sighting, kind: str, folder: Optional[Folder], name: b
 
     ``folder`` is None where this host has no such place.
     """
-    if kind in ("memfd", "sysv_shm", "anonymous", "tmpfile") or (kind == "shared_memory" and sighting.mount is None):
+    if kind in NAMELESS or (kind == "shared_memory" and sighting.mount is None):
         return ["no_name"]
     if sighting.foreign == "untrusted":
         return ["mount_unknown" if sighting.mount is None else "namespace_untrusted"]

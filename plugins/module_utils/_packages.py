@@ -99,7 +99,10 @@ def _aliases(path: bytes) -> Tuple[bytes, ...]:
 
 def _rpm_witnesses(paths: Set[bytes]) -> Dict[bytes, Witness]:
     """One question for all paths; rpm answers for those that it knows."""
-    names = {name: path for path in paths for name in _aliases(path)}
+    names: Dict[bytes, List[bytes]] = {}
+    for path in paths:
+        for name in _aliases(path):
+            names.setdefault(name, []).append(path)
     try:
         answer = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module here
             ["/usr/bin/rpm", "-qf", "--qf", _RPM_FORMAT, "--", *names],
@@ -112,9 +115,9 @@ def _rpm_witnesses(paths: Set[bytes]) -> Dict[bytes, Witness]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {
-        names[name]: Witness("package", algorithm, digest, package)
+        path: Witness("package", algorithm, digest, package)
         for name, digest, algorithm, package in _rpm_records(answer)
-        if name in names
+        for path in names.get(name, [])
     }
 
 

@@ -6,6 +6,7 @@
 
 """copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
 
+import errno
 import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -48,9 +49,6 @@ class Existing(NamedTuple):
     size: int
     sha256: str
 
-    def is_already(self, wanted: Metadata, sha256: str) -> bool:
-        return self.sha256 == sha256 and self.metadata._replace(atime_ns=wanted.atime_ns) == wanted
-
 
 class Outcome(NamedTuple):
     """What became of it. ``status`` is ``restored``, ``restorable`` (check mode) or ``present`` (nothing was done).
@@ -63,7 +61,8 @@ class Outcome(NamedTuple):
     method: str = ""
     digests: Dict[str, str] = {}  # noqa: RUF012  (never written to)
     content_by: str = "none"
-    original: Optional[Metadata] = None
+    size: int = 0
+    intended: Optional[Metadata] = None
     metadata: Optional[Metadata] = None
     dropped: Tuple[str, ...] = ()
     accepted: Tuple[str, ...] = ()
@@ -85,6 +84,7 @@ class _Judged(NamedTuple):
 
 class _Copied(NamedTuple):
     method: str
+    size: int
     digests: Dict[str, str]
     consistent: bool
     copies: int
@@ -92,18 +92,28 @@ class _Copied(NamedTuple):
 
 def put_back(order: Order) -> Outcome:
     """Carries ``order`` out. Raises RescueError; then nothing was changed."""
+    folder = order.target.folder.fd
     original = read_metadata(order.source)
-    existing = _existing(order.target)
-    exists = existing is not None
-    if exists or order.terms.check_mode:
-        found = digests(order.source, order.algorithms)
-        judged = _judged(order, original, found)
-        if existing is not None and existing.is_already(judged.metadata, found["sha256"]):
-            return Outcome("present")
-        if order.terms.check_mode:
-            return _outcome("restorable", original, judged, _Copied("", found, True, 0))._replace(replaced=existing)
     try:
-        sweep(order.target.folder.fd)
+        if not order.terms.check_mode:
+            sweep(folder)
+        existing = _existing(order.target)
+        if existing is not None and not order.terms.force:
+            return Outcome("present")
+        if is_named(order.source, folder, order.target.name):
+            return Outcome("present")
+        if existing is not None or order.terms.check_mode:
+            found = digests(order.source, order.algorithms)
+            judged = _judged(order, original, found)
+            if existing is not None and _is_already(order, existing, judged.metadata, found["sha256"]):
+                return Outcome("present")
+            if order.terms.check_mode:
+                if not _is_linkable(order) or judged.dropped:
+                    _check_room(order)
+                return _outcome(
+                    "restorable", order, original, judged, _Copied("", os.fstat(order.source).st_size, found, True, 0)
+                )._replace(replaced=existing)
+        exists = existing is not None
         done = _linked(order, original, exists) or _copied_and_named(order, original, exists)
         return done._replace(replaced=existing)
     except FileExistsError:
@@ -132,9 +142,13 @@ def _judged(order: Order, original: Metadata, found: Dict[str, str]) -> _Judged:
     return _Judged(metadata, dropped, accepted, order.witness.by if order.witness is not None and proven else "none")
 
 
+def _is_linkable(order: Order) -> bool:
+    return order.in_place and order.candidate.file.file.nlink > 0
+
+
 def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]:
     """The shortest way: the inode itself gets its name back, if it has another link and nothing is to be withheld."""
-    if not order.in_place or order.candidate.file.file.nlink == 0:
+    if not _is_linkable(order):
         return None
     found = digests(order.source, order.algorithms) if order.witness is not None else {}
     judged = _judged(order, original, found)
@@ -143,7 +157,9 @@ def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]
     folder = order.target.folder.fd
     if not link_again(order.source, folder, order.target.name, exists):
         return None
-    return _outcome("restored", original, judged, _Copied("link", found, True, 0))
+    return _outcome(
+        "restored", order, original, judged, _Copied("link", os.fstat(order.source).st_size, found, True, 0)
+    )
 
 
 def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
@@ -160,7 +176,7 @@ def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome
             publish(draft, folder, name)
         if not is_named(draft.fd, folder, name):
             raise RescueError("%s was taken away or replaced the moment it came back." % printable(order.target.path))
-    return _outcome("restored", original, judged, copied)._replace(not_kept=not_kept, backup=backup)
+    return _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept, backup=backup)
 
 
 def _copied(order: Order, target: int) -> _Copied:
@@ -168,20 +184,27 @@ def _copied(order: Order, target: int) -> _Copied:
     copies = 0
     while True:
         copies += 1
+        os.ftruncate(target, 0)
         cloned = clone_content(order.source, target)
         if not cloned:
-            _check_space(order, target)
+            _check_room(order)
             copy_content(order.source, target)
         found = digests(target, order.algorithms)
-        # A clone is of one moment, whatever is written to the source since.
-        consistent = cloned or digests(order.source, ["sha256"])["sha256"] == found["sha256"]
+        # A clone is of one moment, whatever is written to the source since; proven content needs no other proof.
+        consistent = (
+            cloned
+            or (order.witness is not None and found[order.witness.algorithm] == order.witness.digest)
+            or digests(order.source, ["sha256"])["sha256"] == found["sha256"]
+        )
         if consistent or copies >= order.terms.max_copies:
-            return _Copied("reflink" if cloned else "copy", found, consistent, copies)
+            return _Copied("reflink" if cloned else "copy", os.fstat(target).st_size, found, consistent, copies)
 
 
-def _check_space(order: Order, target: int) -> None:
-    """A rescue must not fill the disk of a host in trouble to the brim only to fail then."""
-    room = os.fstatvfs(target)
+def _check_room(order: Order) -> None:
+    """A rescue must not fill the disk of a host in trouble to the brim only to fail then. Raises as `put_back`."""
+    room = os.fstatvfs(order.target.folder.fd)
+    if room.f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     free = room.f_frsize * (room.f_bfree if os.geteuid() == 0 else room.f_bavail)
     needed = order.candidate.file.file.allocated
     if room.f_blocks and needed > free:
@@ -189,6 +212,18 @@ def _check_space(order: Order, target: int) -> None:
             "%s needs %d bytes, its file system has %d free: free some, or restore to another file system with dest."
             % (printable(order.target.path), needed, free)
         )
+
+
+def _is_already(order: Order, existing: Existing, wanted: Metadata, sha256: str) -> bool:
+    """Whether the file that has the name is what the restored one would be, as far as metadata is taken there."""
+    if existing.sha256 != sha256:
+        return False
+    found = existing.metadata._replace(atime_ns=wanted.atime_ns)
+    if found == wanted:
+        return True
+    with draft_in(order.target.folder.fd) as draft:
+        apply_metadata(draft.fd, wanted)
+        return found == read_metadata(draft.fd)._replace(atime_ns=wanted.atime_ns)
 
 
 def _existing(target: Target) -> Optional[Existing]:
@@ -202,13 +237,14 @@ def _existing(target: Target) -> Optional[Existing]:
         os.close(fd)
 
 
-def _outcome(status: str, original: Metadata, judged: _Judged, copied: _Copied) -> Outcome:
+def _outcome(status: str, order: Order, original: Metadata, judged: _Judged, copied: _Copied) -> Outcome:
     return Outcome(
         status=status,
         method=copied.method,
         digests=copied.digests,
         content_by=judged.content_by,
-        original=original,
+        size=copied.size,
+        intended=original if order.in_place else judged.metadata,
         metadata=judged.metadata,
         dropped=judged.dropped,
         accepted=judged.accepted,

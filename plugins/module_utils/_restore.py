@@ -19,9 +19,11 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     paths_of,
     wish_from,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import sweep
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable
+from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable, unpin
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Sighting, Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
@@ -77,28 +79,30 @@ class _Rescue:
     def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
         jobs = [self._job(request) for request in requests]
         prefix = None if path_prefix is None else self._resolved(path_prefix)
-        open_jobs = [job for job in jobs if not job.result]
-        if open_jobs or prefix is not None:
+        wishes = [job.wish for job in jobs if not job.result]
+        if wishes or prefix is not None:
             # Pin first: whatever may be wanted is held open from here on, before anything else is asked.
-            seen = _Seen(scan(_wanted([job.wish for job in open_jobs], prefix)))
+            seen = _Seen(scan(_wanted(wishes, prefix)))
             self.mounts = seen.scan.mounts
             below = seen.paths_below(prefix)
-            witnesses = package_witnesses([*below, *(job.wish.path for job in open_jobs if job.wish.path is not None)])
-            for job in open_jobs:
+            witnesses = package_witnesses([*below, *(wish.path for wish in wishes if wish.path is not None)])
+            jobs += [self._job(dict(path_fields(path))) for path in _without_rpm_suffixes(below, witnesses)]
+            for job in jobs:
                 self._finish(job, seen, witnesses)
-            for path in below:
-                jobs.append(self._job(dict(path_fields(path))))
-                self._finish(jobs[-1], seen, witnesses)
+            unpin(seen.scan.sightings)
         return [job.result for job in jobs]
 
     def _job(self, request: Dict[str, Any]) -> _Job:
+        """A job whose path is resolved; its folder is opened again when it is its turn, there may be many."""
         job = _Job(request)
         self._attempt(job, lambda: self._aimed(job, wish_from(request)))
+        job.close()
         return job
 
     def _finish(self, job: _Job, seen: "_Seen", witnesses: Dict[bytes, Witness]) -> None:
         if not job.result:
-            self._attempt(job, lambda: self._restored(job, seen, witnesses))
+            self._attempt(job, lambda: self._aimed(job, job.wish) or self._restored(job, seen, witnesses))
+            job.close()
 
     def _attempt(self, job: _Job, work: Callable[[], Result]) -> None:
         started = time.monotonic()
@@ -108,11 +112,16 @@ class _Rescue:
             result = _result(job, "failed", str(error), refused=error.reasons)
         except OSError as error:
             result = _result(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[])
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with one file, the others must come back)
+            result = _result(
+                job, "failed", "%s: unexpected %s: %s." % (job.what, type(error).__name__, error), refused=[]
+            )
         if result:
             job.result = dict(result, seconds=round(time.monotonic() - started, 3))
-            job.close()
 
     def _resolved(self, path: bytes) -> bytes:
+        if not path.startswith(b"/"):
+            raise RescueError("path_prefix must be absolute: %s" % printable(path))
         try:
             folder = open_folder(path, self.mounts)
         except RescueError:  # it is gone itself
@@ -123,6 +132,7 @@ class _Rescue:
     def _aimed(self, job: _Job, wish: Wish) -> Result:
         """Finds where the file was and where it is to go. Returns a result only where nothing is left to do."""
         job.wish = wish
+        job.what = wish.link or job.what
         if wish.path is not None:
             job.what = printable(wish.path)
             if wish.in_place:
@@ -144,6 +154,8 @@ class _Rescue:
         if stat.S_ISDIR(existing.st_mode):
             raise RescueError("%s is a folder, not a file." % printable(target.path))
         if not self.terms.force:
+            if not self.terms.check_mode:
+                sweep(target.folder.fd)  # a run that was killed after it named the file left its other name
             return _result(job, "present", "%s is there and was left alone." % printable(target.path))
         if not stat.S_ISREG(existing.st_mode):
             raise RescueError("%s is no regular file, it is not replaced." % printable(target.path))
@@ -173,10 +185,10 @@ class _Rescue:
 
     def _told(self, job: _Job, target: Target, candidate: Candidate, outcome: Outcome) -> Result:
         path, link = printable(target.path), candidate.sighting.link
-        if outcome.original is None or outcome.metadata is None:
+        if outcome.intended is None or outcome.metadata is None:
             return _result(job, "present", "%s is there and was left alone." % path)
         hint = ""
-        fix = repairs(target.path, outcome.original, outcome.dropped + outcome.not_kept)
+        fix = repairs(target.path, outcome.intended, outcome.dropped + outcome.not_kept)
         if fix:
             hint = " It is not usable as before until you run: " + "; ".join(fix)
         verb = "would be restored" if outcome.status == "restorable" else "was restored"
@@ -191,7 +203,7 @@ class _Rescue:
             method=outcome.method or None,
             checksum="sha256:" + outcome.digests["sha256"] if outcome.digests else None,
             content_by=outcome.content_by,
-            size=candidate.file.file.size,
+            size=outcome.size,
             accepted=list(outcome.accepted),
             dropped=list(outcome.dropped),
             not_kept=list(outcome.not_kept),
@@ -239,12 +251,23 @@ class _Seen:
         return find(wish, origin, sightings, self.scan.unreadable, accept, witness)
 
     def paths_below(self, prefix: Optional[bytes]) -> List[bytes]:
+        """What was deleted below a folder, with and without the suffix that rpm may have added."""
         paths = [
-            original_path(sighting.host_path)
+            path
             for sighting in self.scan.sightings
-            if sighting.host_path is not None and sighting.file.is_regular and _is_below(sighting, prefix)
+            if _is_below(sighting, prefix) and kind_of(sighting) == "regular"
+            for path in (sighting.host_path, original_path(sighting.host_path or b""))
+            if path
         ]
         return list(dict.fromkeys(paths))
+
+
+def _without_rpm_suffixes(paths: List[bytes], witnesses: Dict[bytes, Witness]) -> List[bytes]:
+    """Each file once; only a package's was renamed by rpm, others may be called like that."""
+    renamed = {path for path in paths if original_path(path) != path and original_path(path) in witnesses}
+    stripped = {original_path(path) for path in paths if original_path(path) != path and path not in renamed}
+    literal = {path for path in paths if path not in renamed}
+    return [path for path in paths if path in literal and (path not in stripped or path in witnesses)]
 
 
 def _wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:

@@ -119,13 +119,13 @@ class _Walk:
             self.processes += error.errno not in _GONE
             self.unreadable += error.errno not in _GONE
             return
-        visit = _Visit(self, pid, directory)
         try:
+            visit = _Visit(self, pid, directory)
             self.sightings.extend(visit.sightings())
             self.processes += 1
             self.unreadable += visit.unreadable
         finally:
-            os.close(visit.directory)
+            os.close(directory)
 
     def answers(self, mount_id: int, mount: Optional[Mount], handle: int) -> bool:
         """Whether the file system behind ``handle`` answers at all; if not, the link is counted as skipped.
@@ -149,7 +149,7 @@ class _Visit:
         self.walk = walk
         self.pid = pid
         self.directory = directory
-        self.path = "/proc/%d" % pid
+        self.thread = ""  # where below /proc/PID the descriptors are: with the first thread, if that lives
         self.unreadable = False
         self._mounts: Optional[Dict[int, Mount]] = None
 
@@ -171,16 +171,14 @@ class _Visit:
 
     def _links(self) -> Iterator[_Link]:
         """The links that say deleted, the executable first: it is what people miss most."""
+        text = self._exe()
+        if not text:  # a kernel thread, a zombie, or a process whose first thread ended
+            self._turn_to_a_living_thread()
+            text = self._exe() if self.thread else ""
+        if text.endswith(" (deleted)"):
+            yield _Link("exe", self.thread + "exe", None, True, "read")
         try:
-            text = os.readlink("exe", dir_fd=self.directory)
-            if text.endswith(" (deleted)"):
-                yield _Link("exe", "exe", None, True, "read")
-        except OSError as error:
-            self._note(error)
-            if error.errno == errno.ENOENT:
-                self._turn_to_a_living_thread()
-        try:
-            descriptors = open_directory("fd", self.directory)
+            descriptors = open_directory(self.thread + "fd", self.directory)
         except OSError as error:
             self._note(error)
         else:
@@ -189,23 +187,28 @@ class _Visit:
             finally:
                 os.close(descriptors)
         try:
-            maps = read_at("maps", self.directory)
+            maps = read_at(self.thread + "maps", self.directory)
         except OSError as error:
             self._note(error)
         else:
             yield from self._maps(maps)
 
+    def _exe(self) -> str:
+        try:
+            return os.readlink(self.thread + "exe", dir_fd=self.directory)
+        except OSError as error:
+            self._note(error)
+            return ""
+
     def _turn_to_a_living_thread(self) -> None:
         """A process whose first thread ended looks like a zombie, while its other threads hold everything."""
         try:
-            others = [name for name in os.listdir(self.path + "/task") if name != str(self.pid)]
-            if others:
-                thread = open_directory("task/" + others[0], self.directory)
-                os.close(self.directory)
-                self.directory = thread
-                self.path += "/task/" + others[0]
+            others = [name for name in os.listdir("/proc/%d/task" % self.pid) if name != str(self.pid)]
         except OSError as error:
             self._note(error)
+        else:
+            if others:
+                self.thread = "task/%s/" % others[0]
 
     def _descriptors(self, directory: int) -> Iterator[_Link]:
         readlink = os.readlink
@@ -222,7 +225,7 @@ class _Visit:
                 continue
             # A first sieve; what the opened handle says decides.
             if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
-                yield _Link("fd", "fd/" + name, int(name), False, None)
+                yield _Link("fd", self.thread + "fd/" + name, int(name), False, None)
 
     def _maps(self, maps: bytes) -> Iterator[_Link]:
         for mapping in _procfs.deleted_maps(maps):
@@ -237,7 +240,7 @@ class _Visit:
         if started is None or uid is None:
             raise OSError(errno.EIO, "odd content of /proc/%d/stat or status" % self.pid)
         try:
-            exe = os.fsencode(os.readlink("exe", dir_fd=self.directory))
+            exe = os.fsencode(os.readlink(self.thread + "exe", dir_fd=self.directory))
         except OSError:  # unreadable exe was noted by _links already
             exe = b""
         return Process(
@@ -285,7 +288,7 @@ class _Visit:
             fd=link.fd,
             access=self._access(link),
             executable=link.executable,
-            link="%s/%s" % (self.path, link.name),
+            link="/proc/%d/%s" % (self.pid, link.name),
             path=path,
             file=file,
             handle=None,
@@ -316,15 +319,15 @@ class _Visit:
         if mount_id in self.walk.own_mounts:
             return self.walk.own_mounts[mount_id], None
         if self._mounts is None:
-            self._mounts = _procfs.mounts(read_at("mountinfo", self.directory))
+            self._mounts = _procfs.mounts(read_at(self.thread + "mountinfo", self.directory))
         return self._mounts.get(mount_id), "trusted" if self._mounts_are_believed() else "untrusted"
 
     def _mounts_are_believed(self) -> bool:
         """Whether the holder's mountinfo speaks of paths as we see them, and no user made its mount namespace."""
         try:
-            if os.readlink("root", dir_fd=self.directory) != "/":
+            if os.readlink(self.thread + "root", dir_fd=self.directory) != "/":
                 return False  # mountinfo is written as seen from the root of that process
-            namespace = os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
+            namespace = os.open(self.thread + "ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
             try:
                 owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
             finally:
@@ -337,7 +340,7 @@ class _Visit:
             os.close(owner)
 
     def _is_live(self, text: bytes, file: File, foreign: Optional[str]) -> bool:
-        """Whether the link's whole text is the name of this very file, which then was never deleted.
+        """Whether this very file has the link's whole text for a name, or has its own again: then it is not deleted.
 
         nlink does not tell: overlayfs keeps 1 for a deleted file of its lower layer. An untrusted holder's root is not
         looked into: whoever made it may have mounted there something that never answers.
@@ -345,8 +348,11 @@ class _Visit:
         if file.nlink == 0 or not text.endswith(DELETED) or foreign == "untrusted":
             return False
         top = b"/" if foreign is None else b"/proc/%d/root/" % self.pid
-        try:
-            named = os.stat(top + text.lstrip(b"/"), follow_symlinks=False)
-        except OSError:
-            return False
-        return (named.st_dev, named.st_ino) == file.identity
+        for name in (text, text[: -len(DELETED)]):
+            try:
+                named = os.stat(top + name.lstrip(b"/"), follow_symlinks=False)
+            except OSError:
+                continue
+            if (named.st_dev, named.st_ino) == file.identity:
+                return True
+        return False

@@ -82,7 +82,7 @@ class LocalFile:
 
     def _folder(self, create: bool) -> int:
         if create:
-            os.makedirs(self.top, 0o700, exist_ok=True)
+            _make_private(self.top)
         folder = os.open(self.top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for name in self.names[:-1]:
             try:
@@ -103,3 +103,14 @@ class LocalFile:
                 f"{printable(name)} on the way to {printable(self.path)} is no folder, or a symlink, which is "
                 "not followed."
             ) from error
+
+
+def _make_private(folder: bytes) -> None:
+    """The folder and all above it that are missing, each 0700: os.makedirs would do so with the last only."""
+    if not os.path.isdir(folder):
+        _make_private(os.path.dirname(folder))
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(folder):
+                raise

@@ -169,8 +169,8 @@ def test_a_host_starts_programs_as_a_machine_does(pair):
     host = pair.hosts[0]
     status = host.run(["cat", "/proc/self/status", "/proc/1/status"]).stdout.decode().splitlines()
     masks = [int(line.split()[1], 16) for line in status if line.startswith(("SigIgn", "SigBlk"))]
-    # What pytest was started with is inherited (a shell's background job ignores SIGINT, make's children libc's own 32);
-    # what Python itself ignores must not be.
+    # What pytest was started with is inherited (a shell's background job ignores SIGINT, make's children libc's own
+    # 32); what Python itself ignores must not be.
     inherited = int(Path("/proc/self/status").read_text().partition("SigIgn:")[2].split()[0], 16)
     pythons = 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)
     assert [mask & ~(inherited & ~pythons) for mask in masks] == [0] * 4

@@ -66,7 +66,7 @@ def open_to_all(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mounted(tmp_path: Path, holders: Holders) -> Callable[..., Path]:
-    """Mounts a file system (arguments as of mount(8)) in the namespace of a process, which takes it along to its end."""
+    """Mounts a file system (options of mount(8)) in the namespace of a process, which takes it along when it ends."""
 
     def mount(*options: str) -> Path:
         point = tmp_path / "mount"

@@ -34,6 +34,13 @@ print("ready", flush=True)
 sys.stdin.read()
 """
 
+_END_FIRST_THREAD = """
+import ctypes, sys, threading, time
+threading.Thread(target=sys.stdin.read).start()
+time.sleep(0.02)  # the thread's start time is another one than the process's
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
 
 class Held(NamedTuple):
     """A file that process ``pid`` holds through the magic link ``link``."""
@@ -99,6 +106,13 @@ class Holders:
         pid = self.start(sys.executable, "-c", _MAP_SHARED, path)
         self.expect(pid, b"ready\n")
         return Held(pid, f"/proc/{pid}/map_files")
+
+    def keep_in_second_thread(self, fd: int, program: Path | str = sys.executable) -> Held:
+        """Holds it (as any thread does), runs ``program``, a copy of Python, and ends the first thread."""
+        environment = {"PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
+        pid = self.start(program, "-c", _END_FIRST_THREAD, keep=(fd,), environment=environment)
+        wait_until(lambda: b"Z (zombie)" in Path(f"/proc/{pid}/status").read_bytes())
+        return Held(pid, f"/proc/{pid}/task", fd)
 
     def expect(self, pid: int, line: bytes) -> None:
         """Waits for a line that the process says."""

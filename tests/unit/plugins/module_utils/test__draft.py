@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import signal
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,19 @@ def test_a_draft_that_is_swept_before_it_is_locked_is_made_again(
     monkeypatch.setattr(fcntl, "flock", sweep_first)
     with draft_in(folder) as draft:
         assert os.listdir(tmp_path) == [os.fsdecode(draft.name or b"")]
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_file_system_without_locks(tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS may be: nothing is left behind, neither a descriptor nor a file, even if it should not work."""
+
+    def no_locks(_fd: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with suppress(OSError), draft_in(folder):
+        pass
+    assert os.listdir(tmp_path) == []
 
 
 def debris(path: Path) -> Path:

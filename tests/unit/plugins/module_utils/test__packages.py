@@ -191,6 +191,13 @@ def test_rpm_is_asked_where_dpkg_knows_nothing(rpm_calls: list[list[object]]) ->
     assert rpm_calls[0][0] == "/usr/bin/rpm"
 
 
+def test_rpm_knows_both_names_of_a_merged_folder(dpkg: Dpkg, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = subprocess.CompletedProcess([], 0, b"/usr/bin/sh\taa\nbash-5-1.noarch\t8\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_arguments, **_options: answer)
+    witness = Witness("package", "sha256", "aa", "bash-5-1.noarch")
+    assert package_witnesses([b"/bin/sh", b"/usr/bin/sh"]) == {b"/bin/sh": witness, b"/usr/bin/sh": witness}
+
+
 def test_rpm_is_asked_once_for_many_files(rpm_calls: list[list[object]]) -> None:
     """One that is started for each would take minutes for the files of a folder."""
     paths = [b"/opt/%d" % number for number in range(50)]

@@ -122,28 +122,43 @@ def test_a_libc_without_renameat2(tmp_path: Path, folder: int, monkeypatch: pyte
         publish(draft, folder, b"tool")
 
 
-@pytest.mark.usefixtures("no_tmpfile")
-@pytest.mark.parametrize("decoy", ["symlink", "file"])
-def test_a_draft_that_was_exchanged_is_not_published(
-    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch, decoy: str
-) -> None:
-    """Whoever may write in the folder sees the hidden name and has time while the content is written to disk."""
-    secret = tmp_path / "secret"
-    secret.write_text("secret")
+@pytest.fixture(params=["symlink", "file"])
+def exchanged(
+    request: pytest.FixtureRequest, tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Draft]:
+    """A hidden draft that somebody else exchanges while its content is written to disk."""
+    request.getfixturevalue("no_tmpfile")
+    (tmp_path / "secret").write_text("secret")
     real_fsync = os.fsync
 
     def exchange_first(fd: int) -> None:
-        if draft.name is not None and fd == draft.fd:
-            hidden = tmp_path / os.fsdecode(draft.name)
+        if fd == draft.fd:
+            hidden = tmp_path / os.fsdecode(draft.name or b"")
             hidden.unlink()
-            hidden.symlink_to("secret") if decoy == "symlink" else hidden.write_text("evil")
+            hidden.symlink_to("secret") if request.param == "symlink" else hidden.write_text("evil")
         real_fsync(fd)
 
     with draft_in(folder) as draft:
         monkeypatch.setattr(os, "fsync", exchange_first)
-        with suppress(OSError):
-            publish(draft, folder, b"tool")
-        assert not (tmp_path / "tool").exists() or is_named(draft.fd, folder, b"tool")
+        yield draft
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_draft_that_was_exchanged_is_not_published(
+    tmp_path: Path, folder: int, exchanged: Draft, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        without_links(monkeypatch, errno.EPERM)
+    with suppress(OSError):
+        publish(exchanged, folder, b"tool")
+    assert not os.path.lexists(tmp_path / "tool") or is_named(exchanged.fd, folder, b"tool")
+
+
+def test_a_draft_that_was_exchanged_replaces_nothing(tmp_path: Path, folder: int, exchanged: Draft) -> None:
+    (tmp_path / "tool").write_text("older")
+    with suppress(OSError):
+        replace(exchanged, folder, b"tool", backup=False)
+    assert is_named(exchanged.fd, folder, b"tool") or (tmp_path / "tool").read_text() == "older"
 
 
 def test_replace(tmp_path: Path, folder: int, draft: Draft) -> None:
@@ -203,11 +218,12 @@ def test_two_backups_in_one_second(tmp_path: Path, folder: int, draft: Draft, mo
     monkeypatch.setattr(_publish.time, "strftime", lambda *_arguments: "2026-11-23@06:30:00")
     (tmp_path / "tool").write_text("oldest")
     with draft_in(folder) as first:
+        os.write(first.fd, b"older")
         replace(first, folder, b"tool", backup=True)
-    with suppress(FileExistsError):
-        replace(draft, folder, b"tool", backup=True)
-        assert (tmp_path / "tool").read_text() == "restored"
-        assert len(names(tmp_path)) == 3
+    saved = replace(draft, folder, b"tool", backup=True)
+    assert (tmp_path / os.fsdecode(saved or b"")).read_text() == "older"
+    assert (tmp_path / "tool").read_text() == "restored"
+    assert len(names(tmp_path)) == 3
     assert hidden_names(tmp_path, draft) == []
 
 

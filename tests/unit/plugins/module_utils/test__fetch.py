@@ -1,0 +1,148 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _packages
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, describe, piece
+from unit.plugins.holders import NOBODY, Held, Holders
+
+CONTENT = b"the original"
+CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _no_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_packages, "_DPKG", os.fsencode(tmp_path / "no dpkg"))
+
+
+@pytest.fixture
+def held(tmp_path: Path, holders: Holders) -> Held:
+    path = tmp_path / "tool"
+    path.write_bytes(CONTENT)
+    os.chown(path, NOBODY, 0)
+    path.chmod(0o4750)
+    held = holders.open(path)
+    path.unlink()
+    return held
+
+
+def described(**request: Any) -> dict[str, Any]:
+    before = set(os.listdir("/proc/self/fd"))
+    try:
+        return describe({**dict.fromkeys(FETCH_SPEC), **request})
+    finally:  # the pins end with the process of the module
+        for fd in set(os.listdir("/proc/self/fd")) - before:
+            if os.path.lexists(f"/proc/self/fd/{fd}") and os.readlink(f"/proc/self/fd/{fd}").endswith(" (deleted)"):
+                os.close(int(fd))
+
+
+def refusal(call: Callable[[], object]) -> tuple[str, list[str]]:
+    with pytest.raises(RescueError) as caught:
+        call()
+    return str(caught.value), caught.value.reasons
+
+
+def test_the_description(tmp_path: Path, held: Held) -> None:
+    found = described(path=str(tmp_path / "tool"))
+    assert found.pop("source")["link"] == held.link
+    assert found.pop("mtime") > 1_600_000_000
+    assert found == {
+        "path": f"{tmp_path}/tool",
+        "size": len(CONTENT),
+        "owner": "nobody",
+        "group": "root",
+        "mode": "4750",
+        "checksum": CHECKSUM,
+    }
+
+
+def test_a_file_that_could_not_be_restored_can_be_fetched(tmp_path: Path, held: Held) -> None:
+    """Its folder is gone, and it belongs to somebody else."""
+    tmp_path.rmdir()
+    assert described(path=str(tmp_path / "tool"))["checksum"] == CHECKSUM
+    tmp_path.mkdir()
+
+
+def test_a_memfd(holders: Holders) -> None:
+    fd = os.memfd_create("../../x\n")
+    os.write(fd, CONTENT)
+    held = holders.keep(fd)
+    os.close(fd)
+    found = described(source={"link": held.link})
+    assert (found["path"], base64.b64decode(found["path_b64"])) == ("/memfd:../../x\\n", b"/memfd:../../x\n")
+
+
+def test_a_wrong_checksum(tmp_path: Path, held: Held) -> None:
+    assert refusal(lambda: described(path=str(tmp_path / "tool"), checksum="md5:" + "0" * 32)) == (
+        f"Refused to fetch {held.link}: its content does not have the wanted checksum (checksum_differs).",
+        ["checksum_differs"],
+    )
+
+
+def test_a_right_checksum(tmp_path: Path, held: Held) -> None:
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    assert described(path=str(tmp_path / "tool"), checksum="md5:" + md5)["checksum"] == CHECKSUM
+
+
+def test_nobody_holds_it(tmp_path: Path) -> None:
+    assert refusal(lambda: described(path=str(tmp_path / "x")))[1] == ["not_held"]
+
+
+def test_a_directory_is_not_fetched(tmp_path: Path, holders: Holders) -> None:
+    (tmp_path / "dir").mkdir()
+    holders.open(tmp_path / "dir")
+    (tmp_path / "dir").rmdir()
+    assert refusal(lambda: described(path=str(tmp_path / "dir")))[1] == ["not_regular"]
+
+
+@pytest.fixture
+def source(tmp_path: Path, held: Held) -> dict[str, Any]:
+    return described(path=str(tmp_path / "tool"))["source"]
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 99), (0, 3), (3, 3), (len(CONTENT), 9), (999, 9)])
+def test_pieces(source: dict[str, Any], offset: int, length: int) -> None:
+    assert base64.b64decode(piece(source, offset, length)) == CONTENT[offset : offset + length]
+
+
+@pytest.mark.parametrize("name", ["start_time", "device", "inode"])
+def test_a_piece_of_another_file(source: dict[str, Any], name: str) -> None:
+    assert refusal(lambda: piece(dict(source, **{name: source[name] + 1}), 0, 9)) == (
+        f"{source['link']} leads to another file by now.",
+        ["holder_changed"],
+    )
+
+
+def test_a_piece_of_a_holder_that_is_gone(source: dict[str, Any], holders: Holders) -> None:
+    holders.end(source["pid"])
+    assert refusal(lambda: piece(source, 0, 9)) == (
+        f"{source['link']} is gone: its holder ended or closed the file.",
+        ["holder_changed"],
+    )
+
+
+def test_a_piece_of_a_holder_whose_first_thread_ended(tmp_path: Path, holders: Holders) -> None:
+    fd = os.open(tmp_path / "tool", os.O_RDWR | os.O_CREAT)
+    os.write(fd, CONTENT)
+    (tmp_path / "tool").unlink()
+    holders.keep_in_second_thread(fd)
+    os.close(fd)
+    found = described(path=str(tmp_path / "tool"))
+    assert base64.b64decode(piece(found["source"], 0, 99)) == CONTENT
+
+
+@pytest.mark.parametrize("link", ["/proc/../etc/passwd", "/etc/passwd", "", "/proc/self/../../etc/passwd"])
+def test_a_piece_of_what_is_no_magic_link(source: dict[str, Any], link: str) -> None:
+    assert refusal(lambda: piece(dict(source, link=link), 0, 9))[1] == ["holder_changed"]

@@ -1,0 +1,438 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import grp
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+from unit.plugins.holders import NOBODY, Held, Holders, in_child
+
+CONTENT = b"the original"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+CHECKSUM = "sha256:" + SHA256
+
+Result = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _no_packages(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_packages, "_DPKG", os.fsencode(tmp_path_factory.getbasetemp() / "no dpkg"))
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """What the deleted files are below."""
+    top = tmp_path / "top"
+    top.mkdir()
+    return top
+
+
+@pytest.fixture
+def lose(top: Path, holders: Holders) -> Callable[..., Held]:
+    """Makes a file, lets a process hold it, and deletes it."""
+
+    def lose_it(
+        name: str = "tool", content: bytes = CONTENT, mode: int = 0o755, owner: int = 0, flags: int = os.O_RDONLY
+    ) -> Held:
+        path = top / name
+        path.write_bytes(content)
+        os.chown(path, owner, owner)
+        path.chmod(mode)
+        held = holders.open(path, flags)
+        path.unlink()
+        return held
+
+    return lose_it
+
+
+def restored(*requests: Result, below: Path | None = None, **terms: Any) -> list[Result]:
+    """The results; and no descriptor stays open but the pins."""
+    log: list[str] = []
+    before = set(os.listdir("/proc/self/fd"))
+    results = restore(requests, None if below is None else os.fsencode(below), Terms(**terms), log.append)
+    for fd in set(os.listdir("/proc/self/fd")) - before:
+        text = os.readlink(f"/proc/self/fd/{fd}")
+        assert text.endswith(" (deleted)") or not text.startswith("/"), text
+        os.close(int(fd))
+    assert len(log) == sum(result["status"] == "restored" for result in results)
+    assert all("seconds" in result for result in results)
+    return results
+
+
+def outcome(*requests: Result, **more: Any) -> list[tuple[str, str]]:
+    return [(result["status"], result["msg"]) for result in restored(*requests, **more)]
+
+
+def test_the_result(top: Path, lose: Callable[..., Held]) -> None:
+    held = lose(owner=NOBODY, mode=0o640)
+    os.chown(top, NOBODY, NOBODY)
+    (result,) = restored({"path": str(top / "tool")})
+    assert {name: value for name, value in result.items() if name not in ("seconds", "mtime", "source")} == {
+        "path": str(top / "tool"),
+        "status": "restored",
+        "changed": True,
+        "msg": f"{top}/tool was restored from {held.link}.",
+        "method": "copy",
+        "checksum": CHECKSUM,
+        "content_by": "none",
+        "size": len(CONTENT),
+        "owner": "nobody",
+        "group": grp.getgrgid(NOBODY).gr_name,
+        "mode": "0640",
+        "accepted": [],
+        "dropped": [],
+        "not_kept": [],
+        "usable": True,
+        "fix": [],
+        "consistent": True,
+        "copies": 1,
+        "writers": [],
+    }
+    assert result["source"]["link"] == held.link
+    assert result["mtime"] == (top / "tool").stat().st_mtime_ns / 1e9
+    assert (top / "tool").read_bytes() == CONTENT
+
+
+def test_a_second_run_changes_nothing(top: Path, lose: Callable[..., Held]) -> None:
+    lose()
+    request = {"path": str(top / "tool")}
+    restored(request)
+    before = (top / "tool").stat()
+    for terms in {}, {"force": True}, {"force": True, "backup": True}, {"check_mode": True}:
+        assert outcome(request, **terms) == [("present", f"{top}/tool is there and was left alone.")]
+    assert (top / "tool").stat() == before
+    assert os.listdir(top) == ["tool"]
+
+
+def test_check_mode_changes_nothing(top: Path, lose: Callable[..., Held]) -> None:
+    held = lose()
+    request = {"path": str(top / "tool")}
+    assert outcome(request, check_mode=True) == [("restorable", f"{top}/tool would be restored from {held.link}.")]
+    assert os.listdir(top) == []
+
+
+def test_check_mode_and_the_run_have_the_same_result(top: Path, lose: Callable[..., Held]) -> None:
+    lose(mode=0o4755)
+    request = {"path": str(top / "tool")}
+    (told,), (done,) = restored(request, check_mode=True), restored(request)
+    differ = {name for name in told if told[name] != done[name]}
+    assert differ <= {"seconds", "status", "msg", "method", "copies"}
+
+
+def test_an_executable_and_a_library(top: Path, holders: Holders) -> None:
+    program, library = holders.run(top / "program"), holders.map_library(top / "library.so")
+    contents = [(top / name).read_bytes() for name in ("program", "library.so")]
+    for name in "program", "library.so":
+        (top / name).unlink()
+    results = restored({"path": str(top / "program")}, {"path": str(top / "library.so")})
+    assert [result["source"]["via"] for result in results] == ["exe", "map"]
+    assert [result["source"]["pid"] for result in results] == [program.pid, library.pid]
+    assert [(top / name).read_bytes() for name in ("program", "library.so")] == contents
+
+
+def test_privileges_without_proof(top: Path, lose: Callable[..., Held]) -> None:
+    held = lose(mode=0o4755)
+    (result,) = restored({"path": str(top / "tool")})
+    assert result["msg"] == (
+        f"{top}/tool was restored from {held.link}. It is not usable as before until you run: chmod 4755 {top}/tool"
+    )
+    assert (result["usable"], result["dropped"], result["mode"]) == (False, ["setuid"], "0755")
+
+
+def test_privileges_with_proof(top: Path, lose: Callable[..., Held]) -> None:
+    lose(mode=0o4755)
+    (result,) = restored({"path": str(top / "tool"), "checksum": CHECKSUM})
+    assert (result["usable"], result["content_by"], result["mode"]) == (True, "checksum", "4755")
+    assert stat.S_IMODE((top / "tool").stat().st_mode) == 0o4755
+
+
+def test_one_failure_does_not_stop_the_rest(top: Path, lose: Callable[..., Held]) -> None:
+    lose("a")
+    lose("b")
+    (top / "dir").mkdir()
+    results = restored(
+        {"path": str(top / "a")},
+        {"path": "relative\n"},
+        {"path": str(top / "unknown")},
+        {"path": str(top / "dir")},
+        {"path": str(top / "gone/tool")},
+        {"path": str(top / "b"), "checksum": "sha256:" + "0" * 64},
+        {"path": str(top / "b"), "checksum": "nonsense"},
+        {"path": str(top / "b")},
+        {"path": "/"},
+        {},
+    )
+    assert [result["status"] for result in results] == ["restored"] + ["failed"] * 6 + ["restored"] + ["failed"] * 2
+    assert [result["refused"] for result in results if "refused" in result] == [
+        [],
+        ["not_held"],
+        [],
+        ["folder_gone"],
+        ["checksum_differs"],
+        [],
+        [],
+        [],
+    ]
+    messages = [result["msg"] for result in results]
+    assert messages[1] == "path must be absolute: relative\\n"
+    assert messages[3] == f"{top}/dir is a folder, not a file."
+    assert messages[8:] == ["/ does not name a file.", "Say which file is meant: path, source, pid or inode."]
+
+
+def test_an_odd_failure_does_not_stop_the_rest_either(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with one, a traceback helps nobody whose /bin/bash is gone."""
+    lose("a")
+    lose("b")
+    real_put_back = _restore.put_back
+
+    def fail_once(order: Any) -> Any:
+        if order.target.name == b"a":
+            raise OverflowError("signed integer is greater than maximum")
+        return real_put_back(order)
+
+    monkeypatch.setattr(_restore, "put_back", fail_once)
+    assert [status for status, _msg in outcome({"path": str(top / "a")}, {"path": str(top / "b")})] == [
+        "failed",
+        "restored",
+    ]
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"{{ 7*7 }}", b"x (deleted)", b"-rf", b"..."])
+def test_hostile_names(top: Path, holders: Holders, name: bytes) -> None:
+    path = os.fsencode(top) + b"/" + name
+    holders.open(path, os.O_RDWR | os.O_CREAT)
+    os.unlink(path)
+    (result,) = restored({"path_b64": base64.b64encode(path).decode()})
+    assert (result["status"], os.listdir(os.fsencode(top))) == ("restored", [name])
+    assert result["msg"].isprintable()
+
+
+def test_a_file_that_is_there_and_was_never_deleted(top: Path) -> None:
+    (top / "tool").write_text("fine")
+    assert outcome({"path": str(top / "tool")}) == [("present", f"{top}/tool is there and was left alone.")]
+
+
+def test_a_path_through_symlinks(top: Path, lose: Callable[..., Held]) -> None:
+    lose()
+    (top.parent / "link").symlink_to("top")
+    (top / "sh").symlink_to("tool")
+    (result,) = restored({"path": str(top.parent / "link/sh")})
+    assert (result["status"], result["path"]) == ("restored", str(top / "tool"))
+
+
+def test_the_same_file_twice_in_one_call(top: Path, lose: Callable[..., Held]) -> None:
+    lose()
+    (top.parent / "link").symlink_to("top")
+    results = restored({"path": str(top / "tool")}, {"path": str(top.parent / "link/tool")})
+    assert [result["status"] for result in results] == ["restored", "present"]
+
+
+def test_two_versions_for_one_name_in_one_call(top: Path, lose: Callable[..., Held]) -> None:
+    """The second one finds the first one in its place, and has no force."""
+    first, second = lose(content=b"one"), lose(content=b"two")
+    sources = [{"link": held.link} for held in (first, second)]
+    results = restored(*({"path": str(top / "tool"), "source": source} for source in sources))
+    assert [result["status"] for result in results] == ["restored", "present"]
+    assert (top / "tool").read_bytes() == b"one"
+
+
+def test_a_source_of_the_facts_unchanged(top: Path, lose: Callable[..., Held]) -> None:
+    lose("entry")
+    lose("holder", content=b"other")
+    facts = gather(Filters(paths=[str(top)]), 5)["deleted_files"]
+    entry, other = sorted(facts, key=lambda one: one["path"])
+    results = restored({"source": entry}, {"source": other["holders"][0]})
+    assert [(result["status"], result["path"]) for result in results] == [
+        ("restored", str(top / "entry")),
+        ("restored", str(top / "holder")),
+    ]
+
+
+@pytest.mark.parametrize("name", ["start_time", "device", "inode", "pid"])
+def test_a_source_that_changed_since_the_facts(top: Path, lose: Callable[..., Held], name: str) -> None:
+    lose()
+    (entry,) = gather(Filters(paths=[str(top)]), 5)["deleted_files"]
+    (holder,) = entry["holders"]
+    (result,) = restored({"source": dict(holder, **{name: holder[name] + 1})})
+    assert (result["status"], result["refused"]) == ("failed", ["holder_changed"])
+    assert os.listdir(top) == []
+
+
+def test_a_source_whose_holder_is_gone(top: Path, lose: Callable[..., Held], holders: Holders) -> None:
+    held = lose()
+    (entry,) = gather(Filters(paths=[str(top)]), 5)["deleted_files"]
+    holders.end(held.pid)
+    (result,) = restored({"source": entry["holders"][0]})
+    assert result["refused"] == ["not_held"]
+    assert result["path"] == held.link
+
+
+def test_a_memfd_goes_nowhere_but_to_dest(top: Path, holders: Holders) -> None:
+    fd = os.memfd_create("../../usr/bin/bash")
+    os.write(fd, CONTENT)
+    held = holders.keep(fd)
+    os.close(fd)
+    source = {"source": {"link": held.link}}
+    in_place, copied = restored(source, dict(source, dest=str(top / "copy")))
+    assert (in_place["status"], in_place["refused"]) == ("failed", ["no_name"])
+    assert (copied["status"], (top / "copy").read_bytes()) == ("restored", CONTENT)
+
+
+def test_a_copy_elsewhere(top: Path, lose: Callable[..., Held]) -> None:
+    lose(owner=NOBODY, mode=0o4777)
+    (result,) = restored({"path": str(top / "tool"), "dest": str(top / "copy")})
+    assert (result["status"], result["dest"], result["path"]) == ("restored", str(top / "copy"), str(top / "tool"))
+    assert (result["owner"], result["mode"], result["usable"]) == ("root", "0600", True)
+    assert os.listdir(top) == ["copy"]
+
+
+def test_a_copy_of_a_file_whose_folder_is_gone(top: Path, tmp_path: Path, lose: Callable[..., Held]) -> None:
+    lose()
+    top.rmdir()
+    in_place, copied = restored(
+        {"path": str(top / "tool")}, {"path": str(top / "tool"), "dest": str(tmp_path / "copy")}
+    )
+    assert in_place["refused"] == ["folder_gone"]
+    assert copied["status"] == "restored"
+
+
+def test_how_to_repair_a_copy_is_no_way_to_give_away_privileges(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not believed enough to get them; the commands are for what the copy was to get."""
+    lose(owner=NOBODY, mode=0o4755)
+    monkeypatch.setattr(os, "fchmod", lambda *_arguments: None)
+    (result,) = restored({"path": str(top / "tool"), "dest": str(top / "copy"), "mode": None}, mode=0o640)
+    assert result["not_kept"] == ["mode"]
+    assert result["fix"] == [f"chmod 0640 {top}/copy"]
+
+
+def test_all_below_a_folder(top: Path, lose: Callable[..., Held]) -> None:
+    (top / "deep").mkdir()
+    lose("a")
+    lose("deep/b")
+    (top.parent / "topmost").mkdir()
+    lose("../topmost/c")
+    results = restored(below=top)
+    assert sorted(result["path"] for result in results) == [f"{top}/a", f"{top}/deep/b"]
+    assert {result["status"] for result in results} == {"restored"}
+
+
+def test_all_below_a_folder_through_a_symlink(top: Path, lose: Callable[..., Held]) -> None:
+    lose()
+    (top.parent / "link").symlink_to("top")
+    assert [result["path"] for result in restored(below=top.parent / "link/")] == [f"{top}/tool"]
+
+
+def test_nothing_below_a_folder(top: Path) -> None:
+    assert restored(below=top) == []
+
+
+def test_what_never_had_a_name_was_not_deleted_below_a_folder(top: Path, holders: Holders) -> None:
+    """Programs keep nameless scratch files (O_TMPFILE): they are no reason for a failure."""
+    held = holders.keep(fd := os.open(top, os.O_TMPFILE | os.O_RDWR))
+    os.close(fd)
+    assert held.pid
+    assert restored(below=top) == []
+
+
+def test_a_name_that_only_looks_like_rpms(top: Path, lose: Callable[..., Held]) -> None:
+    """A file called report;20240101 is not to come back as report."""
+    lose("report;20240101")
+    (result,) = restored(below=top)
+    assert (result["path"], os.listdir(top)) == (f"{top}/report;20240101", ["report;20240101"])
+
+
+def test_a_prefix_is_absolute() -> None:
+    with pytest.raises(_restore.RescueError) as caught:
+        restore([], b"etc", Terms(check_mode=True), print)
+    assert str(caught.value) == "path_prefix must be absolute: etc"
+
+
+def test_who_still_writes_to_the_old_file(top: Path, lose: Callable[..., Held], holders: Holders) -> None:
+    held = lose(flags=os.O_RDWR)
+    (result,) = restored({"path": str(top / "tool")})
+    assert [(writer["pid"], writer["access"]) for writer in result["writers"]] == [(held.pid, "both")]
+
+
+def test_the_size_is_that_of_the_restored_file(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = lose()
+    real_put_back = _restore.put_back
+
+    def grow(order: Any) -> Any:
+        with open(held.link, "ab") as file:
+            file.write(b" grew")
+        return real_put_back(order)
+
+    monkeypatch.setattr(_restore, "put_back", grow)
+    (result,) = restored({"path": str(top / "tool")})
+    assert result["size"] == (top / "tool").stat().st_size
+
+
+def test_the_log_has_one_line_for_each_file(top: Path, lose: Callable[..., Held]) -> None:
+    held = lose("a\nb")
+    inode = os.stat(held.link).st_ino
+
+    def lines() -> list[str]:
+        log: list[str] = []
+        restore([{"path": f"{top}/a\nb"}, {"path": f"{top}/unknown"}], None, Terms(), log.append)
+        return log
+
+    assert in_child(lines) == [f"restored {top}/a\\nb from {held.link} (inode {inode})"]
+
+
+def test_more_files_than_descriptors(top: Path, holders: Holders) -> None:
+    """Some hosts allow 4096, and a call may name more files than that, each in a folder of its own."""
+    import resource
+
+    number = 150
+    paths = [top / str(one) / "tool" for one in range(number)]
+    fds = []
+    for path in paths:
+        path.parent.mkdir()
+        fds.append(os.open(path, os.O_RDWR | os.O_CREAT))
+        path.unlink()
+    holders.start("cat", keep=tuple(fds))
+    for fd in fds:
+        os.close(fd)
+
+    def few() -> list[str]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, 256))
+        return [
+            result["status"]
+            for result in restore([{"path": str(path)} for path in paths], None, Terms(), lambda _: None)
+        ]
+
+    assert in_child(few) == ["restored"] * number
+
+
+def test_without_root_nothing_is_pretended(open_to_all: Path, holders: Holders) -> None:
+    top = open_to_all / "top"
+    top.mkdir(0o755)
+    holders.open(top / "tool", os.O_RDWR | os.O_CREAT)
+    (top / "tool").unlink()
+
+    def try_it() -> Result:
+        return restore([{"path": str(top / "tool")}], None, Terms(), print)[0]
+
+    result = in_child(try_it, user=NOBODY)
+    assert (result["status"], result["refused"]) == ("failed", ["not_held"])
+    assert "without root (use become)" in result["msg"]
