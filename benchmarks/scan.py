@@ -59,8 +59,14 @@ print(1, flush=True)
 signal.pause()
 """
 
-SCAN = """
+# A process that ends meanwhile makes find fail.
+FIND = "find /proc -maxdepth 3 -path '*/fd/*' -lname '* (deleted)'; true"
+
+COLLECTIONS = Path(__file__).resolve().parents[1] / "collections"
+
+SCAN = f"""
 import sys
+sys.path.insert(0, {str(COLLECTIONS)!r})
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
 
@@ -89,16 +95,7 @@ def main(rounds: int) -> list[Row]:
                 f"walk over {PROCESSES * DESCRIPTORS} descriptors, {PROCESSES * DELETED} of them deleted",
                 {
                     "C walk, readlink only (floor)": [str(walk)],
-                    "find /proc -lname (peer)": [
-                        "find",
-                        "/proc",
-                        "-maxdepth",
-                        "3",
-                        "-path",
-                        "*/fd/*",
-                        "-lname",
-                        "* (deleted)",
-                    ],
+                    "find /proc -lname (peer)": ["sh", "-c", FIND],
                     "our scan, whole process": [sys.executable, "-c", SCAN, "scan"],
                     "our facts, whole process": [sys.executable, "-c", SCAN, "facts"],
                 },

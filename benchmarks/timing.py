@@ -26,7 +26,7 @@ def measured(what: str, commands: dict[str, list[str]], rounds: int) -> list[Row
     for round_number in range(rounds + 1):
         for name, command in commands.items():
             started = time.monotonic()
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
             if round_number:  # the first one warms up
                 taken[name].append(time.monotonic() - started)
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}

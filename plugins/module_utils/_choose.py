@@ -150,6 +150,9 @@ def find(
         refused = ["%s was not believed: %s" % (one.sighting.link, sentence(one.reasons)) for one in found]
         reasons = sorted({reason for one in found for reason in one.reasons})
         raise RescueError("Refused to restore %s. %s." % (what, ". ".join(refused)), reasons)
+    # What was called just so goes before what may have been renamed by rpm.
+    called_so = [one for one in believed if wish.path in (one.sighting.path, one.sighting.host_path)]
+    believed = called_so or believed
     return believed[0] if len(believed) == 1 else _proven(believed, witness, what)
 
 

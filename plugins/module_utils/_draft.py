@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from contextlib import contextmanager, suppress
-from typing import Iterator, NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional, Set, Tuple
 
 _PREFIX = b".procfs-rescue."
 _NAME = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{16}\Z")
@@ -56,6 +56,14 @@ def _new_draft(folder: int) -> Draft:
 
 def draft_name() -> bytes:
     return _PREFIX + binascii.hexlify(os.urandom(8))
+
+
+def sweep_once(folder: int, swept: Set[Tuple[int, int]]) -> None:
+    """`sweep`, unless ``swept`` says that it was done: many files may go to one folder with many names."""
+    result = os.fstat(folder)
+    if (result.st_dev, result.st_ino) not in swept:
+        swept.add((result.st_dev, result.st_ino))
+        sweep(folder)
 
 
 def sweep(folder: int) -> int:

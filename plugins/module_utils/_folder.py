@@ -47,7 +47,7 @@ def open_folder(path: bytes, mounts: Dict[int, Mount]) -> Folder:
             symlink = handles.pop()
             symlinks += 1
             try:
-                target = _believed_target(symlink, ancestors[-1], path)
+                target = _believed_target(symlink, ancestors, path)
             finally:
                 os.close(symlink)
             if symlinks > _MAX_SYMLINKS:
@@ -95,7 +95,7 @@ def _symlink_target(folder: Folder, name: bytes, path: bytes) -> Optional[bytes]
         raise RescueError("%s cannot be opened: %s." % (printable(path), error.strerror)) from error
     try:
         if stat.S_ISLNK(os.fstat(symlink).st_mode):
-            return _believed_target(symlink, folder.ancestors[-1], path)
+            return _believed_target(symlink, folder.ancestors, path)
         return None
     finally:
         os.close(symlink)
@@ -121,13 +121,15 @@ def _entered(handle: int, name: bytes, path: bytes) -> int:
         raise RescueError("The folder %s cannot be opened: %s." % (printable(path), error.strerror)) from error
 
 
-def _believed_target(symlink: int, parent: Ancestor, path: bytes) -> bytes:
-    owner = os.fstat(symlink).st_uid
-    others = parent.is_writable_by_others and not parent.is_roots_sticky
-    if owner != 0 or parent.uid != 0 or others:
+def _believed_target(symlink: int, ancestors: List[Ancestor], path: bytes) -> bytes:
+    """Where the symlink leads, if neither it nor a folder above it can be exchanged by others than root."""
+    exchangeable = any(
+        folder.uid != 0 or (folder.is_writable_by_others and not folder.is_roots_sticky) for folder in ancestors
+    )
+    if exchangeable or os.fstat(symlink).st_uid != 0:
         raise RescueError(
             "%s leads through a symlink in %s that others than root could have made: give the path that it leads to, "
-            "if that is the right one." % (printable(path), printable(parent.path)),
+            "if that is the right one." % (printable(path), printable(ancestors[-1].path)),
             reasons=["ancestor_writable"],
         )
     return os.readlink(b"", dir_fd=symlink)

@@ -8,11 +8,11 @@
 
 import errno
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, sweep
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence, standing
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
@@ -28,7 +28,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._verify import diges
 
 
 class Order(NamedTuple):
-    """What is to be put where. ``source`` is a readable descriptor of the chosen file."""
+    """``source`` is a readable descriptor of the chosen file, ``swept`` is for `sweep_once`."""
 
     candidate: Candidate
     source: int
@@ -36,6 +36,7 @@ class Order(NamedTuple):
     in_place: bool
     witness: Optional[Witness]
     terms: Terms
+    swept: Set[Tuple[int, int]]
 
     @property
     def algorithms(self) -> List[str]:
@@ -96,7 +97,7 @@ def put_back(order: Order) -> Outcome:
     original = read_metadata(order.source)
     try:
         if not order.terms.check_mode:
-            sweep(folder)
+            sweep_once(folder, order.swept)
         existing = _existing(order.target)
         if existing is not None and not order.terms.force:
             return Outcome("present")

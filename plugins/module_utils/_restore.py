@@ -10,7 +10,7 @@ import os
 import stat
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     Candidate,
@@ -19,7 +19,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     paths_of,
     wish_from,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import sweep
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
@@ -75,6 +75,7 @@ class _Rescue:
         self.log = log
         self.mounts = own_mounts()
         self.reporter = Reporter()
+        self.swept: Set[Tuple[int, int]] = set()
 
     def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
         jobs = [self._job(request) for request in requests]
@@ -85,8 +86,11 @@ class _Rescue:
             seen = _Seen(scan(_wanted(wishes, prefix)))
             self.mounts = seen.scan.mounts
             below = seen.paths_below(prefix)
-            witnesses = package_witnesses([*below, *(wish.path for wish in wishes if wish.path is not None)])
-            jobs += [self._job(dict(path_fields(path))) for path in _without_rpm_suffixes(below, witnesses)]
+            names = [*below, *map(original_path, below), *(wish.path for wish in wishes if wish.path is not None)]
+            witnesses = package_witnesses(names)
+            # Only a package's file was renamed by rpm; others may be called like that.
+            originals = [path if original_path(path) not in witnesses else original_path(path) for path in below]
+            jobs += [self._job(dict(path_fields(path))) for path in dict.fromkeys(originals)]
             for job in jobs:
                 self._finish(job, seen, witnesses)
             unpin(seen.scan.sightings)
@@ -155,7 +159,9 @@ class _Rescue:
             raise RescueError("%s is a folder, not a file." % printable(target.path))
         if not self.terms.force:
             if not self.terms.check_mode:
-                sweep(target.folder.fd)  # a run that was killed after it named the file left its other name
+                sweep_once(
+                    target.folder.fd, self.swept
+                )  # a run that was killed after it named the file left its other name
             return _result(job, "present", "%s is there and was left alone." % printable(target.path))
         if not stat.S_ISREG(existing.st_mode):
             raise RescueError("%s is no regular file, it is not replaced." % printable(target.path))
@@ -173,7 +179,7 @@ class _Rescue:
         witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
         candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
         with readable(candidate.sighting) as source:
-            outcome = put_back(Order(candidate, source, target, job.wish.in_place, witness, self.terms))
+            outcome = put_back(Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept))
         return self._told(job, target, candidate, outcome)
 
     def _place_of_source(self, job: _Job, seen: "_Seen") -> Target:
@@ -251,23 +257,14 @@ class _Seen:
         return find(wish, origin, sightings, self.scan.unreadable, accept, witness)
 
     def paths_below(self, prefix: Optional[bytes]) -> List[bytes]:
-        """What was deleted below a folder, with and without the suffix that rpm may have added."""
-        paths = [
-            path
+        """What was deleted below a folder, as it was called at last."""
+        return [
+            sighting.host_path
             for sighting in self.scan.sightings
-            if _is_below(sighting, prefix) and kind_of(sighting) == "regular"
-            for path in (sighting.host_path, original_path(sighting.host_path or b""))
-            if path
+            if sighting.host_path is not None
+            and _is_below(sighting, prefix)
+            and kind_of(sighting) in ("regular", "shared_memory")
         ]
-        return list(dict.fromkeys(paths))
-
-
-def _without_rpm_suffixes(paths: List[bytes], witnesses: Dict[bytes, Witness]) -> List[bytes]:
-    """Each file once; only a package's was renamed by rpm, others may be called like that."""
-    renamed = {path for path in paths if original_path(path) != path and original_path(path) in witnesses}
-    stripped = {original_path(path) for path in paths if original_path(path) != path and path not in renamed}
-    literal = {path for path in paths if path not in renamed}
-    return [path for path in paths if path in literal and (path not in stripped or path in witnesses)]
 
 
 def _wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:

@@ -108,7 +108,7 @@ class LocalFile:
 def _make_private(folder: bytes) -> None:
     """The folder and all above it that are missing, each 0700: os.makedirs would do so with the last only."""
     if not os.path.isdir(folder):
-        _make_private(os.path.dirname(folder))
+        _make_private(os.path.dirname(folder) or b".")
         try:
             os.mkdir(folder, 0o700)
         except FileExistsError:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
@@ -21,7 +22,7 @@ def test_an_error_is_an_answer() -> None:
 
 def test_the_end_of_the_asking_process_is_no_mess() -> None:
     """Exit handlers and buffers are those of the asking process; the child must not run them."""
-    assert answers(lambda: exit(3), 5)
+    assert answers(lambda: sys.exit(3), 5)
 
 
 def test_no_answer() -> None:
@@ -35,7 +36,7 @@ def test_no_answer() -> None:
 
 def test_an_answer_shortly_before_the_deadline_counts() -> None:
     """The pauses between two looks grow: the last look must be at the deadline, not long before it."""
-    assert answers(lambda: time.sleep(0.25), 0.3)
+    assert answers(lambda: time.sleep(0.235), 0.325)
 
 
 def test_whoever_waits_for_our_output_does_not_wait_for_the_child() -> None:

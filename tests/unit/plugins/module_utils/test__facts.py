@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, _summary, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan
+from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from unit.plugins.holders import NOBODY, Holders, in_child
-from unit.plugins.samples import a_deleted_file, a_sighting
+from unit.plugins.samples import a_deleted_file, a_file, a_process, a_sighting
 
 
 def facts_below(top: Path, **filters: Any) -> list[dict[str, Any]]:
@@ -149,23 +151,46 @@ def test_filters(filters: dict[str, Any], wanted: bool) -> None:
     assert Filters(**filters).want(a_deleted_file(a_sighting(path=b"/bound/tool"))) is wanted
 
 
-def test_the_summary_counts_all_whatever_is_filtered(tmp_path: Path, holders: Holders) -> None:
-    fd = os.open(tmp_path / "a", os.O_RDWR | os.O_CREAT)
-    os.write(fd, b"x" * 100_000)
-    allocated = os.fstat(fd).st_blocks * 512
-    os.unlink(tmp_path / "a")
-    before = gather(Filters(paths=["/no such path"]), 5)
-    holders.keep(fd)
-    holders.keep(fd, user=NOBODY)
-    os.close(fd)
-    after = gather(Filters(paths=["/no such path"]), 5)
-    assert after["deleted_files"] == []
-    old, new = before["deleted_files_summary"], after["deleted_files_summary"]
-    assert new["count"] - old["count"] == 1
-    assert new["kinds"]["regular"] - old["kinds"].get("regular", 0) == 1
-    assert new["reclaimable"] - old["reclaimable"] == allocated
-    for user in "root", "nobody":
-        assert new["users"][user]["count"] - old["users"].get(user, {"count": 0})["count"] == 1
+def test_summary() -> None:
+    nginx = a_process(cgroup=b"0::/system.slice/nginx.service\n", uid=NOBODY)
+    session = a_process(cgroup=b"0::/user.slice/session-3.scope\n")
+    log = a_deleted_file(a_sighting(process=nginx), a_sighting(process=session))
+    library = a_deleted_file(a_sighting(process=nginx, via="map", executable=True, file=a_file(inode=1, nlink=1)))
+    memfd = a_deleted_file(a_sighting(path=b"/memfd:x", mount=None, executable=True), kind="memfd")
+    seen = Scan([], processes=9, unreadable=0, skipped={}, mounts={})
+    assert _summary(seen, [log, library, memfd], Reporter()) == {
+        "complete": True,
+        "processes": 9,
+        "unreadable_processes": 0,
+        "skipped_mounts": {},
+        "count": 3,
+        "reclaimable": 8192,
+        "kinds": {"regular": 2, "memfd": 1},
+        "mount_points": {"/": {"count": 2, "reclaimable": 4096}},
+        "units": {
+            "nginx.service": {"count": 2, "reclaimable": 4096},
+            "session-3.scope": {"count": 1, "reclaimable": 4096},
+        },
+        "users": {"nobody": {"count": 2, "reclaimable": 4096}, "root": {"count": 2, "reclaimable": 8192}},
+        "units_running_deleted": ["nginx.service"],
+    }
+
+
+@pytest.mark.parametrize(("unreadable", "skipped"), [(1, {}), (0, {"/mnt": 2})])
+def test_what_was_not_seen_makes_the_summary_incomplete(unreadable: int, skipped: dict[str, int]) -> None:
+    summary = _summary(Scan([], 9, unreadable, skipped, {}), [], Reporter())
+    assert (summary["complete"], summary["unreadable_processes"], summary["skipped_mounts"]) == (
+        False,
+        unreadable,
+        skipped,
+    )
+
+
+def test_the_summary_is_of_all_whatever_is_filtered(tmp_path: Path, holders: Holders) -> None:
+    make(tmp_path / "tool", holders)
+    facts = gather(Filters(paths=["/no such path"]), 5)
+    assert facts["deleted_files"] == []
+    assert facts["deleted_files_summary"]["count"] >= 1
 
 
 def test_without_root_it_says_so(open_to_all: Path, holders: Holders) -> None:

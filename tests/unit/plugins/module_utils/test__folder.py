@@ -129,6 +129,14 @@ def test_symlinks_that_others_could_have_made_are_not(tmp_path: Path, who: str, 
     )
 
 
+def test_a_symlink_below_a_folder_that_others_could_have_exchanged(tmp_path: Path) -> None:
+    """Root made folder and symlink, but somebody else may rename the folder, and another one to its name."""
+    (tmp_path / "users/roots").mkdir(parents=True)
+    (tmp_path / "users/roots/link").symlink_to("/usr")
+    os.chown(tmp_path / "users", NOBODY, NOBODY)
+    assert refusal(tmp_path / "users/roots/link/bin")[1] == ["ancestor_writable"]
+
+
 def test_a_symlink_of_root_in_a_sticky_folder_of_root(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import stat
 import struct
@@ -76,7 +77,7 @@ def bring_back(tool: Path, source: int) -> PutBack:
         try:
             sighting = a_sighting(file=file_of(source), link="/proc/812/exe")
             candidate = Candidate(a_deleted_file(sighting), sighting, reasons or [])
-            return put_back(Order(candidate, source, target, to is None, witness, Terms(**terms)))
+            return put_back(Order(candidate, source, target, to is None, witness, Terms(**terms), set()))
         finally:
             os.close(folder.fd)
 
@@ -545,14 +546,14 @@ def test_killed_at_any_call_the_name_is_free_or_complete(
     real = getattr(os, call)
     for moment in range(1, 8):
         for before in True, False:
-            left = [moment]
+            left = itertools.count(moment, -1)
 
-            def kill(*arguments: Any, before: bool = before, left: list[int] = left, **options: Any) -> Any:
-                left[0] -= 1
-                if left[0] == 0 and before:
+            def kill(*arguments: Any, before: bool = before, left: Iterator[int] = left, **options: Any) -> Any:
+                now = next(left) == 1
+                if now and before:
                     os.kill(os.getpid(), 9)
                 answer = real(*arguments, **options)
-                if left[0] == 0:
+                if now:
                     os.kill(os.getpid(), 9)
                 return answer
 

@@ -9,6 +9,7 @@ import grp
 import hashlib
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,46 @@ def test_a_name_that_only_looks_like_rpms(top: Path, lose: Callable[..., Held]) 
     lose("report;20240101")
     (result,) = restored(below=top)
     assert (result["path"], os.listdir(top)) == (f"{top}/report;20240101", ["report;20240101"])
+
+
+def test_a_name_that_only_looks_like_rpms_hides_no_other(top: Path, lose: Callable[..., Held]) -> None:
+    lose("report", content=b"this year's")
+    lose("report;20240101", content=b"an old one")
+    assert {result["status"] for result in restored(below=top)} == {"restored"}
+    assert (top / "report").read_bytes() == b"this year's"
+    assert (top / "report;20240101").read_bytes() == b"an old one"
+
+
+def test_files_in_shared_memory_have_names(holders: Holders) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "ring"
+        holders.open(path, os.O_RDWR | os.O_CREAT)
+        path.unlink()
+        assert [(result["path"], result["status"]) for result in restored(below=Path(folder))] == [
+            (str(path), "restored")
+        ]
+
+
+def test_a_folder_is_swept_once_for_all_files_in_it(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands: reading it for each would take minutes, even where nothing is left to do."""
+    paths = [f"{top}/{number}" for number in range(20)]
+    for path in paths:
+        lose(path)
+    read: list[str] = []
+    real_listdir = os.listdir
+
+    def listdir(folder: Any) -> list[Any]:
+        if isinstance(folder, int) and os.readlink(f"/proc/self/fd/{folder}") == str(top):
+            read.append(str(top))
+        return real_listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    for status in "restored", "present":
+        read.clear()
+        assert {result["status"] for result in restored(*({"path": path} for path in paths))} == {status}
+        assert len(read) <= 2
 
 
 def test_a_prefix_is_absolute() -> None:

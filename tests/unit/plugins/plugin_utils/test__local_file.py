@@ -64,6 +64,12 @@ def test_all_folders_that_it_makes_are_private(tmp_path: Path) -> None:
     assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/dest")} == {0o700}
 
 
+def test_a_relative_dest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(local(Path("dest"), b"x"))
+    assert tree(tmp_path) == ["dest", "dest/x"]
+
+
 def test_folders_that_are_there_keep_their_mode(top: Path) -> None:
     (top / "host").mkdir(parents=True)
     (top / "host").chmod(0o755)
