@@ -150,9 +150,10 @@ def find(
         refused = ["%s was not believed: %s" % (one.sighting.link, sentence(one.reasons)) for one in found]
         reasons = sorted({reason for one in found for reason in one.reasons})
         raise RescueError("Refused to restore %s. %s." % (what, ". ".join(refused)), reasons)
-    # What was called just so goes before what may have been renamed by rpm.
-    called_so = [one for one in believed if wish.path in (one.sighting.path, one.sighting.host_path)]
-    believed = called_so or believed
+    if witness is None:
+        # What was called just so goes before what may have been renamed by rpm.
+        called_so = [one for one in believed if wish.path in (one.sighting.path, one.sighting.host_path)]
+        believed = called_so or believed
     return believed[0] if len(believed) == 1 else _proven(believed, witness, what)
 
 
@@ -202,7 +203,11 @@ def _nobody_holds(what: str, unreadable: int) -> str:
 
 def _named(candidate: Candidate) -> str:
     file = candidate.file.file
-    modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(file.mtime_ns // 10**9))
+    seconds = file.mtime_ns // 10**9
+    try:
+        modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    except (OSError, OverflowError, ValueError):  # anybody may give a file any time
+        modified = "at %d" % seconds
     return "%s (inode %d, %d bytes, modified %s)" % (candidate.sighting.link, file.inode, file.size, modified)
 
 

@@ -11,8 +11,7 @@ import fcntl
 import os
 from typing import Callable, Iterator, List, Tuple
 
-# ioctl_ficlonerange(2), Linux 4.5: share the blocks (xfs, btrfs, ...).
-_FICLONE = 0x40049409
+from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import FICLONE
 
 _CHUNK = 128 * 1024 * 1024
 _BUFFER = 1024 * 1024
@@ -24,7 +23,7 @@ _UNSUPPORTED = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno
 def clone_content(source: int, target: int) -> bool:
     """Makes the empty ``target`` share the blocks of ``source``, at one moment; False where that cannot be."""
     try:
-        fcntl.ioctl(target, _FICLONE, source)
+        fcntl.ioctl(target, FICLONE, source)
     except OSError:
         return False
     return True

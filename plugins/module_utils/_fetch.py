@@ -93,7 +93,7 @@ def piece(source: Dict[str, Any], offset: int, length: int) -> str:
             pin = os.open(link, os.O_PATH | os.O_CLOEXEC, dir_fd=process)
         finally:
             os.close(process)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ProcessLookupError) as error:
         raise RescueError(
             "%s is gone: its holder ended or closed the file." % source["link"], ["holder_changed"]
         ) from error

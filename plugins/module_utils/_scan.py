@@ -26,11 +26,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
     open_directory,
     read_at,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import NS_GET_USERNS
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Place, Process, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, printable
-
-# ioctl_ns(2), Linux 4.9: the user namespace that owns a namespace.
-_NS_GET_USERNS = 0xB701
 
 # File systems that may never answer; each mount is asked once, by a child process with a deadline.
 _REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs", "virtiofs")
@@ -243,13 +241,17 @@ class _Visit:
             exe = os.fsencode(os.readlink(self.thread + "exe", dir_fd=self.directory))
         except OSError:  # unreadable exe was noted by _links already
             exe = b""
+        try:
+            cgroup = read_at("cgroup", self.directory)
+        except OSError:  # a kernel without cgroups
+            cgroup = b""
         return Process(
             pid=self.pid,
             start_time=started,
             comm=stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")],
             exe=exe,
             uid=uid,
-            cgroup=read_at("cgroup", self.directory),
+            cgroup=cgroup,
         )
 
     def _look(self, holder: Process, link: _Link) -> Optional[Sighting]:
@@ -329,7 +331,7 @@ class _Visit:
                 return False  # mountinfo is written as seen from the root of that process
             namespace = os.open(self.thread + "ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
             try:
-                owner = fcntl.ioctl(namespace, _NS_GET_USERNS)
+                owner = fcntl.ioctl(namespace, NS_GET_USERNS)
             finally:
                 os.close(namespace)
         except OSError:

@@ -284,6 +284,7 @@ files:
       sample: L3RtcC//
 """
 
+import re
 from typing import Any, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
@@ -291,7 +292,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import gid_of, uid_of
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC
-from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
@@ -322,10 +323,15 @@ def main() -> None:
     )
     try:
         requests = _requests(module.params)
+        for_copies = [name for name in ("owner", "group", "mode") if module.params[name] is not None]
+        if for_copies and (module.params["path_prefix"] or not all("dest" in request for request in requests)):
+            raise RescueError("owner, group and mode are for files with dest: in place a file gets back those it had.")
         prefix = path_bytes(module.params, "path_prefix")
         results = restore(requests, prefix, _terms(module), module.log)
     except RescueError as error:
         module.fail_json(msg=DO_NOT + str(error))
+    except OSError as error:
+        module.fail_json(msg=DO_NOT + "The host's processes could not be looked at: %s." % fault(error))
     answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
     if module._diff:
         answer["diff"] = [_diff(result) for result in results if result["changed"]]
@@ -352,7 +358,7 @@ def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
 def _terms(module: AnsibleModule) -> Terms:
     params = module.params
     mode = params["mode"]
-    if mode is not None and (len(mode) > 5 or set(mode) - set("01234567") or not mode):
+    if mode is not None and not re.match("0?[0-7]{1,4}$", mode):
         raise RescueError("mode must be an octal string such as '0644', it is %r." % mode)
     if params["max_copies"] < 1:
         raise RescueError("max_copies must be at least 1.")

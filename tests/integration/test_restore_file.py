@@ -235,6 +235,7 @@ BAD = [
     ({"path": "/etc/passwd/x"}, "/etc/passwd is no folder."),
     ({"path": "/etc/x", "checksum": "sha256:abc"}, "checksum 'sha256:abc' is no sha256 digest in hexadecimal."),
     ({"path": "/etc/x", "checksum": "crc:abc"}, "checksum must be ALGORITHM:HEX"),
+    ({"path": "/etc/x", "mode": "0644"}, "owner, group and mode are for files with dest"),
     ({"path": "/etc/x", "dest": "here"}, "dest must be absolute: here"),
     ({"path": "/etc/x", "dest": "/root/x", "mode": "rw"}, "mode must be an octal string such as '0644', it is 'rw'."),
     ({"path": "/etc/x", "dest": "/root/x", "owner": "nobody-here"}, "There is no user 'nobody-here' on this host"),

@@ -270,11 +270,31 @@ def test_several_versions_are_never_chosen_from(versions: list[Sighting]) -> Non
     )
 
 
+@pytest.mark.parametrize("seconds", [2**62, -(2**40)])
+def test_a_version_with_an_impossible_time_is_named_too(versions: list[Sighting], seconds: int) -> None:
+    """On tmpfs anybody may give a file any time."""
+    one, two, _three = versions
+    odd = two._replace(file=two.file._replace(mtime_ns=seconds * 10**9))
+    message, reasons = not_found(WISH, one, odd, origin=a_target())
+    assert reasons == ["ambiguous"]
+    assert two.link in message
+
+
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
 @pytest.mark.parametrize(("content", "number"), [(b"one", 2), (b"two", 1)])
 def test_the_one_with_the_proven_content(versions: list[Sighting], algorithm: str, content: bytes, number: int) -> None:
     witness = Witness("package", algorithm, hashlib.new(algorithm, content).hexdigest(), "tool")
     assert found(WISH, *versions, origin=a_target(), witness=witness).sighting == versions[number]
+
+
+def test_the_proven_content_goes_before_the_name(versions: list[Sighting]) -> None:
+    """A transaction of rpm was cut off: the right file was renamed already, and somebody kept an older one open."""
+    one, older, _three = versions
+    renamed = one._replace(
+        path=b"/srv/tool;5f3a2b1c", host_path=b"/srv/tool;5f3a2b1c", place=Place("254:0", b"/srv/tool;5f3a2b1c")
+    )
+    witness = Witness("package", "md5", hashlib.md5(b"one").hexdigest(), "tool")
+    assert found(WISH, older, renamed, origin=a_target(), witness=witness).sighting == renamed
 
 
 def test_none_of_several_is_proven(versions: list[Sighting]) -> None:
