@@ -4,58 +4,87 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The nameless file that content is copied into: O_TMPFILE, or where that is missing a hidden, locked, private one."""
+"""The nameless file that content is copied into: O_TMPFILE, or where that is missing one in a hidden, locked folder.
+
+In a folder, since a file that is to get its name with its owner, its mode and perhaps setuid must have them before: the
+folder (0700) keeps it from everybody while it waits, and after a run that was killed.
+"""
 
 import binascii
 import fcntl
 import os
 import re
-import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Iterator, NamedTuple, Optional, Set, Tuple
+
+# What a draft is called in its hidden folder.
+DRAFT = b"draft"
 
 _PREFIX = b".procfs-rescue."
 _NAME = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{16}\Z")
 
 
 class Draft(NamedTuple):
-    """``name`` is None while the file has no name at all, as with O_TMPFILE."""
+    """``hidden`` is the opened folder in which it is called DRAFT, None while it has no name at all."""
 
     fd: int
-    name: Optional[bytes]
+    hidden: Optional[int]
 
 
 @contextmanager
 def draft_in(folder: int) -> Iterator[Draft]:
-    """An empty file in the opened ``folder``, 0600; unless published by then, the end takes it away. Raises OSError."""
-    draft = _new_draft(folder)
-    try:
-        yield draft
-    finally:
-        if draft.name is not None:
-            with suppress(OSError):  # published, it has that name no more
-                os.unlink(draft.name, dir_fd=folder)
-        os.close(draft.fd)
+    """An empty file, 0600, to be published in the opened ``folder``; the end takes it away if it was not.
 
-
-def _new_draft(folder: int) -> Draft:
-    while True:
+    Raises OSError.
+    """
+    with ExitStack() as stack:
+        hidden = None
         try:
-            draft = Draft(os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder), None)
+            fd = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
         except OSError:  # EOPNOTSUPP, EISDIR or EINVAL, as the file system likes; a real fault shows again below
-            name = draft_name()
+            hidden = stack.enter_context(hidden_in(folder))
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            draft = Draft(os.open(name, flags, 0o600, dir_fd=folder), name)
-        # Tells a run that sweeps that this one is alive; one that swept in between took the name.
+            fd = os.open(DRAFT, flags, 0o600, dir_fd=hidden)
+        stack.callback(os.close, fd)
+        yield Draft(fd, hidden)
+
+
+@contextmanager
+def hidden_in(folder: int) -> Iterator[int]:
+    """A new folder, 0700, in the opened ``folder``; the end takes it and the draft in it away. Raises OSError."""
+    name, hidden = _new_hidden(folder)
+    try:
+        yield hidden
+    finally:
+        _remove(name, hidden, folder)
+        os.close(hidden)
+
+
+def _new_hidden(folder: int) -> Tuple[bytes, int]:
+    while True:
+        name = _PREFIX + binascii.hexlify(os.urandom(8))
+        os.mkdir(name, 0o700, dir_fd=folder)
+        try:
+            hidden = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:  # another run swept in between
+            continue
+        # Tells a run that sweeps that this one is alive.
         with suppress(OSError):  # no locks here: then no run sweeps here either
-            fcntl.flock(draft.fd, fcntl.LOCK_EX)
-        if draft.name is None or os.fstat(draft.fd).st_nlink:
-            return draft
-        os.close(draft.fd)
+            fcntl.flock(hidden, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(hidden)):
+                return name, hidden
+        os.close(hidden)
 
 
-def draft_name() -> bytes:
-    return _PREFIX + binascii.hexlify(os.urandom(8))
+def _remove(name: bytes, hidden: int, folder: int) -> bool:
+    """Whether the hidden folder is gone; what else somebody put into it is not ours to delete."""
+    with suppress(OSError):  # published, the draft is not there any more
+        os.unlink(DRAFT, dir_fd=hidden)
+    with suppress(OSError):
+        os.rmdir(name, dir_fd=folder)
+        return True
+    return False
 
 
 def sweep_once(folder: int, swept: Set[Tuple[int, int]]) -> None:
@@ -67,26 +96,21 @@ def sweep_once(folder: int, swept: Set[Tuple[int, int]]) -> None:
 
 
 def sweep(folder: int) -> int:
-    """Removes what a killed run left in the opened ``folder``; returns how many files."""
-    removed = 0
-    for name in os.listdir(folder):
-        if _NAME.match(os.fsencode(name)) and _is_debris(name, folder):
-            with suppress(OSError):
-                os.unlink(name, dir_fd=folder)
-                removed += 1
-    return removed
+    """Removes what killed runs left in the opened ``folder``; returns how many hidden folders."""
+    names = [name for name in map(os.fsencode, os.listdir(folder)) if _NAME.match(name)]
+    return sum(_is_swept(name, folder) for name in names)
 
 
-def _is_debris(name: str, folder: int) -> bool:
-    """A regular file, whoever owns it (it may have had its last owner by then), that no living run has locked."""
+def _is_swept(name: bytes, folder: int) -> bool:
+    """Removes a hidden folder that no living run has locked."""
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        hidden = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return stat.S_ISREG(os.fstat(fd).st_mode)
+        fcntl.flock(hidden, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _remove(name, hidden, folder)
     except OSError:
         return False
     finally:
-        os.close(fd)
+        os.close(hidden)

@@ -12,7 +12,7 @@ import os
 import time
 from typing import Optional
 
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_name
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, hidden_in
 
 # renameat2(2), Linux 3.15.
 _RENAME_NOREPLACE = 1
@@ -27,15 +27,15 @@ def link_again(fd: int, folder: int, name: bytes, replacing: bool) -> bool:
     """
     if replacing and is_named(fd, folder, name):  # rename(2) of two links to one file would leave both
         return True
-    hidden = draft_name() if replacing else name
     try:
-        _link(fd, folder, hidden)
+        if replacing:
+            _replace(fd, folder, name)
+        else:
+            _link(fd, folder, name)
     except FileExistsError:
         raise
     except OSError:
         return False
-    if replacing:
-        _rename(hidden, folder, name)
     os.fsync(folder)
     return True
 
@@ -44,12 +44,11 @@ def publish(draft: Draft, folder: int, name: bytes) -> None:
     """Names the draft. Raises FileExistsError where the name came back meanwhile: that file wins."""
     os.fsync(draft.fd)
     try:
-        # By its descriptor, even where it has a hidden name: somebody else may have that by now.
         _link(draft.fd, folder, name)
     except OSError as error:
-        if draft.name is None or error.errno not in _NO_LINKS or not is_named(draft.fd, folder, draft.name):
+        if draft.hidden is None or error.errno not in _NO_LINKS:
             raise
-        _rename_without_replacing(draft.name, name, folder)
+        _rename_without_replacing(draft.hidden, folder, name)
     os.fsync(folder)
 
 
@@ -57,13 +56,15 @@ def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[by
     """Names the draft even where the name is taken; returns the name of the backup, if one was wanted and needed."""
     os.fsync(draft.fd)
     saved = _saved(folder, name) if backup else None
-    hidden = draft.name
-    if hidden is None:
-        hidden = draft_name()
-        _link(draft.fd, folder, hidden)
-    elif not is_named(draft.fd, folder, hidden):
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), hidden)
-    _rename(hidden, folder, name)
+    try:
+        if draft.hidden is None:
+            _replace(draft.fd, folder, name)
+        else:
+            os.rename(DRAFT, name, src_dir_fd=draft.hidden, dst_dir_fd=folder)
+    except OSError:
+        if saved is not None:
+            os.unlink(saved, dir_fd=folder)
+        raise
     os.fsync(folder)
     return saved
 
@@ -82,12 +83,10 @@ def _link(fd: int, folder: int, name: bytes) -> None:
     os.link(b"/proc/self/fd/%d" % fd, name, dst_dir_fd=folder)
 
 
-def _rename(hidden: bytes, folder: int, name: bytes) -> None:
-    try:
-        os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError:
-        os.unlink(hidden, dir_fd=folder)
-        raise
+def _replace(fd: int, folder: int, name: bytes) -> None:
+    with hidden_in(folder) as hidden:
+        _link(fd, hidden, DRAFT)
+        os.rename(DRAFT, name, src_dir_fd=hidden, dst_dir_fd=folder)
 
 
 def _saved(folder: int, name: bytes) -> Optional[bytes]:
@@ -105,14 +104,14 @@ def _saved(folder: int, name: bytes) -> Optional[bytes]:
     return None
 
 
-def _rename_without_replacing(source: bytes, target: bytes, folder: int) -> None:
+def _rename_without_replacing(hidden: int, folder: int, name: bytes) -> None:
     """For file systems without hard links, such as vfat. Python has no renameat2."""
     import ctypes  # a Python without libffi has none, and only this needs it
 
     # glibc has it from 2.28.
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
-    if renameat2(folder, source, folder, target, _RENAME_NOREPLACE) != 0:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)
+    if renameat2(hidden, DRAFT, folder, name, _RENAME_NOREPLACE) != 0:
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), target)
+        raise OSError(code, os.strerror(code), name)

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import signal
 import stat
 from contextlib import suppress
@@ -15,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, draft_name, sweep
-from unit.plugins.holders import NOBODY, Holders, in_child
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, hidden_in, sweep
+from unit.plugins.holders import NOBODY, in_child
 
 NAME = re.compile(rb"\.procfs-rescue\.[0-9a-f]{16}\Z")
 
 
 def test_a_draft_has_no_name(tmp_path: Path, folder: int) -> None:
     with draft_in(folder) as draft:
-        assert draft.name is None
+        assert draft.hidden is None
         assert os.listdir(tmp_path) == []
         made = os.fstat(draft.fd)
         assert (made.st_mode, made.st_size, made.st_nlink) == (stat.S_IFREG | 0o600, 0, 0)
@@ -32,10 +33,13 @@ def test_a_draft_has_no_name(tmp_path: Path, folder: int) -> None:
 @pytest.mark.usefixtures("no_tmpfile")
 def test_where_it_needs_one_it_is_hidden_and_private(tmp_path: Path, folder: int) -> None:
     with draft_in(folder) as draft:
-        assert draft.name is not None
-        assert NAME.match(draft.name)
-        assert os.listdir(tmp_path) == [draft.name.decode()]
-        assert (tmp_path / draft.name.decode()).stat().st_mode == stat.S_IFREG | 0o600
+        assert draft.hidden is not None
+        [hidden] = tmp_path.iterdir()
+        assert NAME.match(os.fsencode(hidden.name))
+        assert hidden.stat().st_mode == stat.S_IFDIR | 0o700
+        assert os.path.samestat(hidden.stat(), os.fstat(draft.hidden))
+        assert os.listdir(hidden) == [os.fsdecode(DRAFT)]
+        assert (hidden / os.fsdecode(DRAFT)).stat().st_mode == stat.S_IFREG | 0o600
     assert os.listdir(tmp_path) == []
 
 
@@ -49,8 +53,7 @@ def test_an_error_takes_it_away(tmp_path: Path, folder: int) -> None:
 @pytest.mark.usefixtures("no_tmpfile")
 def test_once_published_it_is_left_alone(tmp_path: Path, folder: int) -> None:
     with draft_in(folder) as draft:
-        assert draft.name is not None
-        os.rename(draft.name, "published", src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(DRAFT, "published", src_dir_fd=draft.hidden, dst_dir_fd=folder)
     assert os.listdir(tmp_path) == ["published"]
 
 
@@ -62,8 +65,16 @@ def test_a_folder_that_is_gone(folder: int, tmp_path: Path) -> None:
     tmp_path.mkdir()
 
 
-def test_names_differ() -> None:
-    assert len({draft_name() for _number in range(100)}) == 100
+def test_names_differ(tmp_path: Path, folder: int) -> None:
+    with hidden_in(folder), hidden_in(folder), hidden_in(folder):
+        assert len(os.listdir(tmp_path)) == 3
+    assert os.listdir(tmp_path) == []
+
+
+def assert_only(draft: Draft, path: Path) -> None:
+    """The draft with its hidden folder is all that is in ``path``."""
+    [hidden] = path.iterdir()
+    assert os.path.samestat((hidden / os.fsdecode(DRAFT)).stat(), os.fstat(draft.fd))
 
 
 def killed_in_the_middle(folder: int) -> None:
@@ -86,14 +97,14 @@ def test_the_next_run_sweeps_what_a_killed_one_left(tmp_path: Path, folder: int)
     assert len(os.listdir(tmp_path)) == 1
     with draft_in(folder) as living:
         assert sweep(folder) == 1
-        assert os.listdir(tmp_path) == [os.fsdecode(living.name or b"")]
+        assert_only(living, tmp_path)
 
 
 @pytest.mark.usefixtures("no_tmpfile")
 def test_the_draft_of_another_living_run_is_kept(tmp_path: Path, folder: int) -> None:
     with draft_in(folder) as living:
         assert in_child(lambda: sweep(folder)) == 0
-        assert os.listdir(tmp_path) == [os.fsdecode(living.name or b"")]
+        assert_only(living, tmp_path)
 
 
 @pytest.mark.usefixtures("no_tmpfile")
@@ -109,7 +120,7 @@ def test_a_draft_that_is_swept_before_it_is_locked_is_made_again(
 
     monkeypatch.setattr(fcntl, "flock", sweep_first)
     with draft_in(folder) as draft:
-        assert os.listdir(tmp_path) == [os.fsdecode(draft.name or b"")]
+        assert_only(draft, tmp_path)
 
 
 @pytest.mark.usefixtures("no_tmpfile")
@@ -126,9 +137,13 @@ def test_a_file_system_without_locks(tmp_path: Path, folder: int, monkeypatch: p
 
 
 def debris(path: Path) -> Path:
-    path.write_text("half a file")
-    path.chmod(0o600)
+    path.mkdir(mode=0o700)
+    (path / os.fsdecode(DRAFT)).write_text("half a file")
     return path
+
+
+def hidden_name() -> str:
+    return f".procfs-rescue.{secrets.token_hex(8)}"
 
 
 @pytest.mark.parametrize(
@@ -136,18 +151,17 @@ def debris(path: Path) -> Path:
     ["procfs-rescue.0123456789abcdef", ".procfs-rescue", "x.procfs-rescue.0123456789abcdef"]
     + [".procfs-rescue.conf", ".procfs-rescue.0123456789abcdef.bak", ".procfs-rescue.0123456789abcdef\n"],
 )
-def test_files_that_are_called_otherwise_are_kept(tmp_path: Path, folder: int, name: str) -> None:
+def test_folders_that_are_called_otherwise_are_kept(tmp_path: Path, folder: int, name: str) -> None:
     debris(tmp_path / name)
     assert sweep(folder) == 0
     assert os.listdir(tmp_path) == [name]
 
 
-def test_what_is_no_regular_file_is_kept(tmp_path: Path, folder: int, holders: Holders) -> None:
-    kept = tmp_path / "kept"
-    kept.write_text("kept")
-    names = [os.fsdecode(draft_name()) for _number in range(3)]
+def test_what_is_no_folder_is_kept(tmp_path: Path, folder: int) -> None:
+    kept = debris(tmp_path / "kept")
+    names = [hidden_name() for _number in range(3)]
     (tmp_path / names[0]).symlink_to(kept)
-    (tmp_path / names[1]).mkdir()
+    (tmp_path / names[1]).touch()
     os.mkfifo(tmp_path / names[2], 0o600)
     assert sweep(folder) == 0
     assert sorted(os.listdir(tmp_path)) == sorted([*names, "kept"])
@@ -155,16 +169,29 @@ def test_what_is_no_regular_file_is_kept(tmp_path: Path, folder: int, holders: H
 
 def test_a_full_folder_of_names_that_are_not_text(tmp_path: Path, folder: int) -> None:
     (tmp_path / os.fsdecode(b"\xff\n")).touch()
-    debris(tmp_path / os.fsdecode(draft_name()))
+    debris(tmp_path / hidden_name())
     assert sweep(folder) == 1
     assert os.listdir(os.fsencode(tmp_path)) == [b"\xff\n"]
 
 
 def test_what_got_its_owner_and_mode_before_the_run_was_killed_is_debris_too(tmp_path: Path, folder: int) -> None:
-    """A hidden name is given only when all is done, for instance with setuid, or to the file of a daemon."""
-    for number, owner in enumerate([0, NOBODY]):
-        left = debris(tmp_path / f".procfs-rescue.{number:016x}")
+    for owner in (0, NOBODY):
+        left = debris(tmp_path / hidden_name()) / os.fsdecode(DRAFT)
         os.chown(left, owner, owner)
         left.chmod(0o4755)
     assert sweep(folder) == 2
     assert os.listdir(tmp_path) == []
+
+
+def test_an_empty_hidden_folder_is_swept(tmp_path: Path, folder: int) -> None:
+    """Left by a run that was killed the moment after it published."""
+    (tmp_path / hidden_name()).mkdir(mode=0o700)
+    assert sweep(folder) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_others_put_into_a_hidden_folder_is_kept(tmp_path: Path, folder: int) -> None:
+    others = debris(tmp_path / hidden_name()) / "others"
+    others.write_text("precious")
+    assert sweep(folder) == 0
+    assert others.read_text() == "precious"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import stat
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _publish
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_in, sweep
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, sweep
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
 from unit.plugins.holders import NOBODY
 
@@ -39,8 +40,10 @@ def names(path: Path) -> list[str]:
 
 
 def hidden_names(path: Path, draft: Draft) -> list[str]:
-    own = os.fsdecode(draft.name or b"")
-    return [name for name in os.listdir(path) if name.startswith(".procfs-rescue.") and name != own]
+    hidden = [found for found in path.iterdir() if found.name.startswith(".procfs-rescue.")]
+    return [
+        found.name for found in hidden if draft.hidden is None or found.stat().st_ino != os.fstat(draft.hidden).st_ino
+    ]
 
 
 def test_publish(tmp_path: Path, folder: int, draft: Draft) -> None:
@@ -71,9 +74,7 @@ def test_whatever_has_the_name_is_left_alone(tmp_path: Path, folder: int, draft:
 
 
 def test_publish_into_a_folder_that_is_gone(tmp_path: Path, folder: int, draft: Draft) -> None:
-    for left in tmp_path.iterdir():
-        left.unlink()
-    tmp_path.rmdir()
+    shutil.rmtree(tmp_path)
     with pytest.raises(FileNotFoundError):
         publish(draft, folder, b"tool")
     tmp_path.mkdir()
@@ -122,55 +123,46 @@ def test_a_libc_without_renameat2(tmp_path: Path, folder: int, monkeypatch: pyte
         publish(draft, folder, b"tool")
 
 
-@pytest.fixture(params=["symlink", "file"])
-def exchanged(
-    request: pytest.FixtureRequest, tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Draft]:
-    """A hidden draft that somebody else exchanges while its content is written to disk."""
-    request.getfixturevalue("no_tmpfile")
-    (tmp_path / "secret").write_text("secret")
-    real_fsync = os.fsync
-
-    def exchange_first(fd: int) -> None:
-        if fd == draft.fd:
-            hidden = tmp_path / os.fsdecode(draft.name or b"")
-            hidden.unlink()
-            hidden.symlink_to("secret") if request.param == "symlink" else hidden.write_text("evil")
-        real_fsync(fd)
-
-    with draft_in(folder) as draft:
-        monkeypatch.setattr(os, "fsync", exchange_first)
-        yield draft
-
-
+@pytest.mark.usefixtures("no_tmpfile")
 @pytest.mark.parametrize("links", [True, False])
-def test_a_draft_that_was_exchanged_is_not_published(
-    tmp_path: Path, folder: int, exchanged: Draft, monkeypatch: pytest.MonkeyPatch, links: bool
+def test_a_hidden_folder_that_the_owner_of_the_folder_exchanges_has_no_say(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
+    """Nothing is found by its name: whoever may write to the folder cannot put anything in the draft's place."""
     if not links:
         without_links(monkeypatch, errno.EPERM)
-    with suppress(OSError):
-        publish(exchanged, folder, b"tool")
-    assert not os.path.lexists(tmp_path / "tool") or is_named(exchanged.fd, folder, b"tool")
+    with draft_in(folder) as draft:
+        os.write(draft.fd, b"restored")
+        [hidden] = tmp_path.iterdir()
+        hidden.rename(tmp_path / "taken")
+        hidden.mkdir()
+        (hidden / os.fsdecode(DRAFT)).write_text("evil")
+        publish(draft, folder, b"tool")
+    assert (tmp_path / "tool").read_text() == "restored"
 
 
-def test_a_draft_that_was_exchanged_replaces_nothing(tmp_path: Path, folder: int, exchanged: Draft) -> None:
+@pytest.mark.usefixtures("no_tmpfile")
+def test_nor_when_it_replaces(tmp_path: Path, folder: int) -> None:
     (tmp_path / "tool").write_text("older")
-    with suppress(OSError):
-        replace(exchanged, folder, b"tool", backup=False)
-    assert is_named(exchanged.fd, folder, b"tool") or (tmp_path / "tool").read_text() == "older"
+    with draft_in(folder) as draft:
+        os.write(draft.fd, b"restored")
+        [hidden] = [found for found in tmp_path.iterdir() if found.is_dir()]
+        hidden.rename(tmp_path / "taken")
+        (tmp_path / hidden.name).symlink_to("taken")
+        replace(draft, folder, b"tool", backup=False)
+    assert (tmp_path / "tool").read_text() == "restored"
 
 
 def test_replace(tmp_path: Path, folder: int, draft: Draft) -> None:
     (tmp_path / "tool").write_text("older")
     assert replace(draft, folder, b"tool", backup=False) is None
     assert (tmp_path / "tool").read_text() == "restored"
-    assert os.listdir(tmp_path) == ["tool"]
+    assert names(tmp_path) == ["tool"]
 
 
 def test_replace_a_name_that_is_free_by_then(tmp_path: Path, folder: int, draft: Draft) -> None:
     assert replace(draft, folder, b"tool", backup=True) is None
-    assert os.listdir(tmp_path) == ["tool"]
+    assert names(tmp_path) == ["tool"]
 
 
 def test_replace_with_a_backup(tmp_path: Path, folder: int, draft: Draft) -> None:
@@ -179,7 +171,7 @@ def test_replace_with_a_backup(tmp_path: Path, folder: int, draft: Draft) -> Non
     before = (tmp_path / "tool").stat()
     saved = replace(draft, folder, b"tool", backup=True)
     assert saved is not None
-    assert sorted(os.listdir(tmp_path)) == ["tool", saved.decode()]
+    assert names(tmp_path) == ["tool", saved.decode()]
     backup = tmp_path / saved.decode()
     assert (backup.stat().st_ino, stat.S_IMODE(backup.stat().st_mode)) == (before.st_ino, 0o640)
     assert backup.read_text() == "older"
@@ -227,20 +219,35 @@ def test_two_backups_in_one_second(tmp_path: Path, folder: int, draft: Draft, mo
     assert hidden_names(tmp_path, draft) == []
 
 
+def assert_private(path: Path) -> None:
+    """What a killed run left is one folder at most, and nobody but its owner gets at what is in it."""
+    left = [found for found in path.iterdir() if found.name.startswith(".procfs-rescue.")]
+    assert len(left) <= 1
+    assert [stat.S_IMODE(found.lstat().st_mode) for found in left] == [0o700] * len(left)
+
+
+@pytest.mark.parametrize(
+    ("system", "call"),
+    [("nameless", call) for call in ("mkdir", "link", "rename", "rmdir")]
+    + [("hidden", call) for call in ("rename", "unlink", "rmdir")],
+)
 def test_a_run_that_is_killed_while_it_replaces_leaves_nothing_for_long(
-    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: int, request: pytest.FixtureRequest, system: str, call: str
 ) -> None:
-    """The hidden name is needed for a moment even with O_TMPFILE, and then the file has its last owner and mode."""
+    """Whenever it is killed: the file has its last owner and mode by then."""
+    if system == "hidden":
+        request.getfixturevalue("no_tmpfile")
     (tmp_path / "tool").write_text("older")
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr(os, "rename", lambda *_arguments, **_options: os.kill(os.getpid(), signal.SIGKILL))
         with draft_in(folder) as draft:
             os.fchown(draft.fd, NOBODY, NOBODY)
             os.fchmod(draft.fd, 0o4755)
+            setattr(os, call, lambda *_arguments, **_options: os.kill(os.getpid(), signal.SIGKILL))
             replace(draft, folder, b"tool", backup=False)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-    assert (tmp_path / "tool").read_text() == "older"
+    assert_private(tmp_path)
+    assert (tmp_path / "tool").stat().st_nlink == 1
     sweep(folder)
     assert os.listdir(tmp_path) == ["tool"]
 
