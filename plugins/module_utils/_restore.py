@@ -59,6 +59,11 @@ class _Job:
         self.target: Optional[Target] = None
         self.result: Result = {}
 
+    def understand(self, request: Dict[str, Any]) -> Result:
+        self.wish = wish_from(request)
+        self.what = self.wish.link or self.what if self.wish.path is None else printable(self.wish.path)
+        return {}
+
     def aim_in_place(self, origin: Target) -> None:
         self.origin = self.target = origin
         self.wish = self.wish._replace(path=origin.path)
@@ -79,33 +84,38 @@ class _Rescue:
 
     def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
         jobs = [self._job(request) for request in requests]
-        prefix = None if path_prefix is None else self._resolved(path_prefix)
         wishes = [job.wish for job in jobs if not job.result]
-        if wishes or prefix is not None:
-            # Pin first: whatever may be wanted is held open from here on, before anything else is asked.
-            seen = _Seen(scan(_wanted(wishes, prefix)))
-            self.mounts = seen.scan.mounts
+        if not wishes and path_prefix is None:
+            return [job.result for job in jobs]
+        # Pin first: whatever may be wanted is held open from here on. No path is looked at before, it may take long.
+        found = scan(_may_be_wanted(wishes, path_prefix))
+        try:
+            self.mounts = found.mounts
+            seen = _Seen(found)
+            for job in jobs:
+                self._continue(job, self._aimed)
+            prefix = None if path_prefix is None else self._resolved(path_prefix)
             below = seen.paths_below(prefix)
-            names = [*below, *map(original_path, below), *(wish.path for wish in wishes if wish.path is not None)]
+            names = [*below, *map(original_path, below), *(job.wish.path for job in jobs if job.wish.path is not None)]
             witnesses = package_witnesses(names)
             # Only a package's file was renamed by rpm; others may be called like that.
             originals = [path if original_path(path) not in witnesses else original_path(path) for path in below]
             jobs += [self._job(dict(path_fields(path))) for path in dict.fromkeys(originals)]
             for job in jobs:
-                self._finish(job, seen, witnesses)
-            unpin(seen.scan.sightings)
+                self._continue(job, lambda job: self._aimed(job) or self._restored(job, seen, witnesses))
+        finally:
+            unpin(found.sightings)
         return [job.result for job in jobs]
 
     def _job(self, request: Dict[str, Any]) -> _Job:
-        """A job whose path is resolved; its folder is opened again when it is its turn, there may be many."""
         job = _Job(request)
-        self._attempt(job, lambda: self._aimed(job, wish_from(request)))
-        job.close()
+        self._attempt(job, lambda: job.understand(request))
         return job
 
-    def _finish(self, job: _Job, seen: "_Seen", witnesses: Dict[bytes, Witness]) -> None:
+    def _continue(self, job: _Job, step: Callable[[_Job], Result]) -> None:
+        """One more step of a job that has no result yet; there may be many jobs: its folders are closed after it."""
         if not job.result:
-            self._attempt(job, lambda: self._aimed(job, job.wish) or self._restored(job, seen, witnesses))
+            self._attempt(job, lambda: step(job))
             job.close()
 
     def _attempt(self, job: _Job, work: Callable[[], Result]) -> None:
@@ -133,12 +143,10 @@ class _Rescue:
         os.close(folder.fd)
         return folder.path
 
-    def _aimed(self, job: _Job, wish: Wish) -> Result:
+    def _aimed(self, job: _Job) -> Result:
         """Finds where the file was and where it is to go. Returns a result only where nothing is left to do."""
-        job.wish = wish
-        job.what = wish.link or job.what
+        wish = job.wish
         if wish.path is not None:
-            job.what = printable(wish.path)
             if wish.in_place:
                 job.aim_in_place(open_target(wish.path, self.mounts))
             else:
@@ -267,14 +275,17 @@ class _Seen:
         ]
 
 
-def _wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:
-    paths = {wish.path for wish in wishes if wish.path is not None}
+def _may_be_wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:
+    """Told by the last part of a path alone: where the rest of it leads is not known yet."""
+    names = {os.path.basename(wish.path) for wish in wishes if wish.path is not None}
     others = [wish for wish in wishes if wish.path is None]
+    folder = None if prefix is None else os.path.join(b"/", os.path.basename(prefix.rstrip(b"/")), b"")
 
     def is_wanted(sighting: Sighting) -> bool:
+        paths = paths_of(sighting)
         return (
-            not paths.isdisjoint(paths_of(sighting))
-            or _is_below(sighting, prefix)
+            any(os.path.basename(path) in names for path in paths)
+            or (folder is not None and any(folder in path for path in paths))
             or any(wish.means(sighting) for wish in others)
         )
 

@@ -237,6 +237,30 @@ def test_a_path_through_symlinks(top: Path, lose: Callable[..., Held]) -> None:
     assert (result["status"], result["path"]) == ("restored", str(top / "tool"))
 
 
+@pytest.mark.parametrize("through", ["path", "symlink", "prefix", "prefix through a symlink"])
+def test_the_holder_may_end_as_soon_as_any_path_is_looked_at(
+    top: Path, lose: Callable[..., Held], holders: Holders, monkeypatch: pytest.MonkeyPatch, through: str
+) -> None:
+    """Pin first: looking at a path may take long, and the holder may be a login shell about to close."""
+    (top / "merged").symlink_to(".")
+    (top / "folder").mkdir()
+    lose("folder/tool")
+
+    def end_holder(step: Callable[..., Any]) -> Callable[..., Any]:
+        def look(*arguments: Any) -> Any:
+            holders.end_all()
+            return step(*arguments)
+
+        return look
+
+    for step in ("open_target", "open_folder"):
+        monkeypatch.setattr(_restore, step, end_holder(getattr(_restore, step)))
+    folder = top / "merged" / "folder" if "symlink" in through else top / "folder"
+    results = restored(below=folder) if "prefix" in through else restored({"path": str(folder / "tool")})
+    assert [result["status"] for result in results] == ["restored"]
+    assert (top / "folder" / "tool").read_bytes() == CONTENT
+
+
 def test_the_same_file_twice_in_one_call(top: Path, lose: Callable[..., Held]) -> None:
     lose()
     (top.parent / "link").symlink_to("top")
