@@ -367,7 +367,9 @@ def test_a_writer_that_never_stops_is_reported(host, lab, hold, run_module):
 def test_no_debris_and_that_of_a_killed_run_is_removed(host, lab, hold, run_module):
     hold(HOLD, f"{lab}/file")
     inside(host, f"{lab}/file").unlink()
-    inside(host, f"{lab}/.procfs-rescue.0123456789abcdef").write_text("left by a killed run")
+    hidden = inside(host, f"{lab}/.procfs-rescue.0123456789abcdef")
+    hidden.mkdir(mode=0o700)
+    (hidden / "draft").write_text("left by a killed run")
     assert not run_module("restore_file", {"path": f"{lab}/file"}).failed
     assert names(host, lab) == ["file"]
 
