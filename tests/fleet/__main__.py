@@ -39,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", parents=[named], help="start a fleet that stays until it is taken down")
     up.add_argument("count", type=int, metavar="N")
-    up.add_argument("--tree", default="/", metavar="DIR", help="the root of the hosts (default: the machine's own)")
+    up.add_argument("--tree", metavar="DIR", help="the root of the hosts (default: the machine's own)")
+    up.add_argument("--systemd", action="store_true", help="boot systemd in them (default tree: a small Debian)")
     up.add_argument("--upper-size", metavar="SIZE", help="how much each host may write, such as 64m")
     up.set_defaults(run=_up)
 
@@ -63,7 +64,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    fleet = Fleet(arguments.count, tree=arguments.tree, name=arguments.name, upper_size=arguments.upper_size)
+    fleet = Fleet(
+        arguments.count,
+        tree=arguments.tree,
+        name=arguments.name,
+        upper_size=arguments.upper_size,
+        systemd=arguments.systemd,
+    )
     for host in fleet.up(keep=True).hosts:
         print(host.name, host.address)
     return 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One host: namespaces, a root of its own, devices, and an init that keeps sshd running."""
+"""One host: namespaces, a root of its own, devices, and an init that keeps sshd running: busybox's, or systemd."""
 
 import json
 import os
@@ -12,8 +12,9 @@ import stat
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from fleet import linux
+from fleet import cgroup, linux, nspawn
 from fleet.errors import FleetError
 from fleet.layer import BUSYBOX
 from fleet.network import plug_in
@@ -34,20 +35,25 @@ _LINKS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a host shall be; ``address`` has a prefix length, ``upper_size`` is tmpfs's (empty: its default)."""
+    """What a host shall be; ``address`` has a prefix length, ``upper_size`` is tmpfs's (empty: its default).
+
+    With ``systemd`` its tree has one, and nspawn is to boot it.
+    """
 
     name: str
     address: str
     tag: str
     token: str
     upper_size: str
+    systemd: bool
 
 
 def start(plan: Plan, report: int) -> int:
     """Fork a host off; gives the PID of a helper that ends soon.
 
     The working directory has the folders layer and tree (the lower layers), upper and root (mount points). The host
-    writes its record to ``report`` and closes it when its init runs; what goes wrong it says on standard error.
+    writes its record to ``report`` and closes it when its init (or nspawn) runs; what goes wrong it says on standard
+    error.
     """
     helper = os.fork()
     if helper:
@@ -71,7 +77,11 @@ def _become_host(plan: Plan, report: int) -> None:
     pid = int(os.readlink("/proc/self"))
     record = HostRecord(plan.name, plan.address.partition("/")[0], pid, linux.mount_namespace())
     os.write(report, f"{json.dumps(asdict(record))}\n".encode())
-    _enter_root(plan)
+    if plan.systemd:
+        _boot_systemd(plan)
+    _mount_root(plan, "root")
+    os.chdir("root")
+    linux.pivot_root()
     # From here on no path, whatever symlinks the tree has, leads out of the host.
     _mount_kernel_file_systems()
     _make_devices()
@@ -82,14 +92,21 @@ def _become_host(plan: Plan, report: int) -> None:
     _execute_init()
 
 
-def _enter_root(plan: Plan) -> None:
+def _boot_systemd(plan: Plan) -> NoReturn:
+    cgroup.join(plan.tag, plan.name)
+    nspawn.prepare()
+    _mount_root(plan, nspawn.ROOT)
+    Path(nspawn.ROOT, "etc/hostname").write_text(f"{plan.name}\n")
+    _restore_signals()
+    nspawn.execute(plan.name, plan.token)
+
+
+def _mount_root(plan: Plan, target: str) -> None:
     linux.mount("tmpfs", "upper", "tmpfs", 0, f"mode=755,size={plan.upper_size}" if plan.upper_size else "mode=755")
     os.mkdir("upper/files")
     os.mkdir("upper/work")
     layers = "lowerdir=layer:tree,upperdir=upper/files,workdir=upper/work"
-    linux.mount(plan.tag, "root", "overlay", 0, layers)
-    os.chdir("root")
-    linux.pivot_root()
+    linux.mount(plan.tag, target, "overlay", 0, layers)
 
 
 def _mount_kernel_file_systems() -> None:
@@ -118,10 +135,14 @@ def _write(path: str, text: str, mode: int) -> None:
     Path(path).write_text(text)
 
 
-def _execute_init() -> None:
+def _restore_signals() -> None:
     # Python ignores these, and what is ignored stays so in every program of the host.
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
+
+
+def _execute_init() -> NoReturn:
+    _restore_signals()
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from fleet import inventory, linux, programs, ssh
+from fleet import debian, inventory, linux, programs, ssh
 from fleet.errors import FleetError
 from fleet.host import Host
 from fleet.network import MAX_HOSTS
@@ -22,12 +22,19 @@ from fleet.state import State, folder_of
 class Fleet:
     """``count`` hosts with the files of ``tree``, of which each may write ``upper_size`` (64m, 1g or 10% of memory).
 
-    The tree is only read; file systems that are mounted below it are not part of it. A fleet without ``name`` gets one
-    of its own. Unless it is kept, it ends with the process that started it.
+    The tree is only read; file systems that are mounted below it are not part of it. It is the machine's own, or with
+    ``systemd`` a small Debian, which systemd-nspawn boots as a machine would. A fleet without ``name`` gets one of its
+    own. Unless it is kept, it ends with the process that started it.
     """
 
     def __init__(
-        self, count: int = 1, *, tree: str = "/", name: str | None = None, upper_size: str | None = None
+        self,
+        count: int = 1,
+        *,
+        tree: str | None = None,
+        name: str | None = None,
+        upper_size: str | None = None,
+        systemd: bool = False,
     ) -> None:
         if not 1 <= count <= MAX_HOSTS:
             raise FleetError(f"A fleet has 1 to {MAX_HOSTS} hosts.")
@@ -39,8 +46,9 @@ class Fleet:
         self._request = {
             "name": self.name,
             "count": count,
-            "tree": str(Path(tree).resolve()),
+            "tree": str(Path(tree or (debian.tree() if systemd else "/")).resolve()),
             "upper_size": upper_size or "",
+            "systemd": systemd,
         }
         self._state: State | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -74,7 +82,7 @@ class Fleet:
 
     def up(self, keep: bool = False) -> "Fleet":
         """Start the hosts and wait for their sshd; with ``keep`` they stay when this process ends."""
-        programs.check_machine()
+        programs.check_machine(*(["systemd-nspawn"] if self._request["systemd"] else []))
         supervisor = linux.elsewhere(lambda: linux.unshare(linux.CLONE_NEWPID), self._start)
         self._supervisor = supervisor
         try:
@@ -84,6 +92,9 @@ class Fleet:
                 raise FleetError(complaint)
             self._load()
             ssh.wait_for(self._running().hosts)
+            if self._request["systemd"]:
+                for host in self.hosts:
+                    _wait_for_boot(host)
             if keep:
                 supervisor.stdin.write(b"k")
                 supervisor.stdin.flush()
@@ -132,3 +143,11 @@ class Fleet:
         if self._state is None:
             raise FleetError(f"The fleet {self.name} is not up.")
         return self._state
+
+
+def _wait_for_boot(host: Host) -> None:
+    """Return when systemd has started everything; sshd answers somewhat earlier."""
+    state = host.run(["systemctl", "is-system-running", "--wait"], check=False).stdout.decode().strip()
+    if state != "running":
+        failed = host.run(["systemctl", "--failed", "--no-legend", "--plain"], check=False).stdout.decode().strip()
+        raise FleetError(f"{host.name} did not boot as it should, it is {state}: {failed}")

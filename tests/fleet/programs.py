@@ -15,8 +15,8 @@ from fleet.errors import FleetError
 _PROGRAMS = ("busybox", "ip", "ssh", "ssh-keygen")
 
 
-def check_machine() -> None:
-    """Refuse to start on a machine that cannot carry a fleet."""
+def check_machine(*further: str) -> None:
+    """Refuse to start on a machine that cannot carry a fleet, or lacks one of the ``further`` programs."""
     if sys.platform != "linux":
         raise FleetError("A fleet needs Linux.")
     if os.geteuid():
@@ -24,7 +24,7 @@ def check_machine() -> None:
     # Who enters a host would come out in the tree around the chroot, which is nobody's to play with.
     if linux.root() != linux.root_of_namespace():
         raise FleetError("A fleet needs the root of its mount namespace: this is a chroot.")
-    for program in _PROGRAMS:
+    for program in (*_PROGRAMS, *further):
         find(program)
     # A dynamic one would lose its libraries together with the hosts.
     if b"/ld-" in Path(find("busybox")).read_bytes()[:4096]:

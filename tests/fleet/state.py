@@ -16,6 +16,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fleet import cgroup
 from fleet.errors import FleetError
 
 _END_TIMEOUT = 30
@@ -108,6 +109,7 @@ class State:
         self._kill()
         # The kernel would do that too, but some time later.
         subprocess.run(["ip", "link", "delete", self.interface], stderr=subprocess.DEVNULL, check=False)
+        cgroup.end(self.tag)
         remove(self.name)
 
     def _kill(self) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from fleet import boot, layer, linux, network, programs, state
+from fleet import boot, cgroup, layer, linux, network, nspawn, programs, state
 from fleet.errors import FleetError
 from fleet.state import HostRecord, State
 
@@ -33,6 +33,7 @@ class Request:
     count: int
     tree: str
     upper_size: str
+    systemd: bool
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ def main() -> None:
                 _start(fleet, request)
                 _stay()
         finally:
+            cgroup.end(fleet.tag)
             state.remove(request.name)
     except (FleetError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(str(error))
@@ -86,7 +88,7 @@ def _start(fleet: State, request: Request) -> None:
         host_key=Path("host_key").read_text(),
     )
     plans = [
-        boot.Plan(name, f"{address}/{subnet.prefixlen}", fleet.tag, fleet.token, request.upper_size)
+        boot.Plan(name, f"{address}/{subnet.prefixlen}", fleet.tag, fleet.token, request.upper_size, request.systemd)
         for name, address in addresses.items()
     ]
     fleet.hosts = _boot(plans)
@@ -112,7 +114,7 @@ def _boot(plans: list[boot.Plan]) -> list[HostRecord]:
         os.waitpid(helper, 0)
     if len(records) < len(plans):
         raise FleetError("Not every host started.")
-    return [records[plan.name] for plan in plans]
+    return [nspawn.booted(records[plan.name]) if plan.systemd else records[plan.name] for plan in plans]
 
 
 def _stay() -> None:

@@ -45,6 +45,13 @@ def host(fleet: Fleet) -> Host:
 
 
 @pytest.fixture(scope="session")
+def systemd_fleet() -> Iterator[Fleet]:
+    """One host that runs systemd; making its tree takes half a minute, once."""
+    with Fleet(1, systemd=True) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def target_python(host: Host) -> str:
     """The Python that modules run with on ``host``: its own, or a copy of this machine's that the matrix names."""
     wanted = os.environ.get("TARGET_PYTHON")

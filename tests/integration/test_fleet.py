@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fleet import CommandFailed, Fleet, FleetError, Host
+from fleet import CommandFailed, Fleet, FleetError, Host, debian
 from fleet.linux import mount_namespace
 from fleet.proof import Place, delete
 from fleet.state import State, folder_of
@@ -125,6 +125,7 @@ def name() -> Iterator[str]:
     assert not folder_of(name).exists()
     wait_until(lambda: not ownerless_links())
     assert mounts() == before
+    assert not list(Path("/sys/fs/cgroup").glob("**/procfs-rescue-fleet-*"))
 
 
 @pytest.fixture(scope="module")
@@ -374,6 +375,57 @@ def test_two_fleets_at_once_are_apart(name):
         finally:
             for fleet in fleets[1:]:
                 fleet.down()
+
+
+def test_a_host_that_runs_systemd(name):
+    tree = Path(debian.tree())
+    release = (tree / "etc/os-release").stat()
+    start = time.monotonic()
+    with Fleet(2, name=name, systemd=True) as fleet:
+        assert time.monotonic() - start < 10
+        host, other = fleet.hosts
+        assert host.run(["systemctl", "is-system-running"]).stdout == b"running\n"
+        assert host.run(["readlink", "/proc/1/exe"]).stdout == b"/usr/lib/systemd/systemd\n"
+        assert host.run(["systemctl", "is-active", "ssh.service"]).stdout == b"active\n"
+        for user, command, answer in (
+            ("root", "id -un; hostname", "root\nh1\n"),
+            ("oncall", "sudo -n id -un", "root\n"),
+            ("mallory", "id -un", "mallory\n"),
+        ):
+            done = ssh(host, user, command)
+            assert (done.stdout.decode(), done.stderr) == (answer, b"")
+        host.wreck("/usr/lib/os-release")
+        assert other.run(["ls", "/usr/lib/os-release"]).returncode == 0
+        assert (tree / "etc/os-release").stat() == release
+
+
+def test_a_tree_that_does_not_boot_is_told(name, tmp_path):
+    for file in ("usr/sbin/sshd", "etc/passwd", "etc/group", "etc/shadow"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    with pytest.raises(FleetError, match="h1 did not boot: Directory /run/root doesn't look like an OS root"):
+        Fleet(1, name=name, tree=str(tmp_path), systemd=True).up()
+
+
+def test_a_fleet_that_runs_systemd_does_not_outlive_its_starter(name):
+    debian.tree()
+    with python("-c", STARTER.replace("Fleet(3, ", "Fleet(2, systemd=True, "), name) as process:
+        try:
+            wait_until(lambda: any(folder_of(name).glob("inventory-*")))
+        finally:
+            process.kill()
+    busy = processes_of(name)
+    wait_until(lambda: not running(busy) and not processes_of(name) and not folder_of(name).exists(), 5)
+
+
+def test_a_fleet_that_runs_systemd_and_whose_supervisor_was_killed_can_be_taken_down(name):
+    debian.tree()
+    assert cli("up", "1", "--systemd", "--name", name)[0] == 0
+    assert cli("exec", "h1", "--name", name, "--", "systemctl", "is-system-running") == (0, "running\n")
+    busy = processes_of(name)
+    os.kill(State.load(name).pid, signal.SIGKILL)
+    wait_until(lambda: not running(busy))
+    assert cli("down", "--name", name) == (0, "")
 
 
 @pytest.mark.parametrize(
