@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     ANY,
     Claim,
@@ -24,7 +24,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Sighting, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, original_path, path_bytes, printable
-from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests, parsed_checksum
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import parsed_checksum
 
 
 class Wish(NamedTuple):
@@ -118,6 +118,7 @@ def find(
     unreadable: int,
     accept: Sequence[str],
     witness: Optional[Witness],
+    host: Host = LOCAL,
 ) -> Candidate:
     """The one file of ``sightings`` that the wish means.
 
@@ -154,7 +155,7 @@ def find(
         # What was called just so goes before what may have been renamed by rpm.
         called_so = [one for one in believed if wish.path in (one.sighting.path, one.sighting.host_path)]
         believed = called_so or believed
-    return believed[0] if len(believed) == 1 else _proven(believed, witness, what)
+    return believed[0] if len(believed) == 1 else _proven(believed, witness, what, host)
 
 
 def _judged(file: DeletedFile, judge: Callable[[Sighting, str], List[str]], accept: Sequence[str]) -> Candidate:
@@ -164,14 +165,14 @@ def _judged(file: DeletedFile, judge: Callable[[Sighting, str], List[str]], acce
     return Candidate(file, best, reasons)
 
 
-def _proven(believed: List[Candidate], witness: Optional[Witness], what: str) -> Candidate:
+def _proven(believed: List[Candidate], witness: Optional[Witness], what: str, host: Host) -> Candidate:
     """Of several files the newest with the content that the witness names; without a witness they must all be equal."""
     algorithm = "sha256" if witness is None else witness.algorithm
     versions = {}
     for candidate in sorted(believed, key=lambda one: one.file.file.mtime_ns):
         try:
-            with readable(candidate.sighting) as fd:
-                digest = digests(fd, [algorithm])[algorithm]
+            with host.readable(candidate.sighting) as fd:
+                digest = host.digests(fd, [algorithm])[algorithm]
         except (OSError, RescueError):  # what cannot be read any more has no veto either
             continue
         file = candidate.file.file

@@ -11,20 +11,12 @@ import os
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
-from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence, standing
-from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
-    Metadata,
-    apply_metadata,
-    differences,
-    read_metadata,
-)
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
-from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 
 class Order(NamedTuple):
@@ -37,6 +29,7 @@ class Order(NamedTuple):
     witness: Optional[Witness]
     terms: Terms
     swept: Set[Tuple[int, int]]
+    host: Host = LOCAL
 
     @property
     def algorithms(self) -> List[str]:
@@ -94,17 +87,18 @@ class _Copied(NamedTuple):
 def put_back(order: Order) -> Outcome:
     """Carries ``order`` out. Raises RescueError; then nothing was changed."""
     folder = order.target.folder.fd
-    original = read_metadata(order.source)
+    host = order.host
+    original = host.read_metadata(order.source)
     try:
         if not order.terms.check_mode:
-            sweep_once(folder, order.swept)
-        existing = _existing(order.target)
+            host.sweep_once(folder, order.swept)
+        existing = _existing(order)
         if existing is not None and not order.terms.force:
             return Outcome("present")
-        if is_named(order.source, folder, order.target.name):
+        if host.is_named(order.source, folder, order.target.name):
             return Outcome("present")
         if existing is not None or order.terms.check_mode:
-            found = digests(order.source, order.algorithms)
+            found = host.digests(order.source, order.algorithms)
             judged = _judged(order, original, found)
             if existing is not None and _is_already(order, existing, judged.metadata, found["sha256"]):
                 return Outcome("present")
@@ -112,7 +106,7 @@ def put_back(order: Order) -> Outcome:
                 if not _is_linkable(order) or judged.dropped:
                     _check_room(order)
                 return _outcome(
-                    "restorable", order, original, judged, _Copied("", os.fstat(order.source).st_size, found, True, 0)
+                    "restorable", order, original, judged, _Copied("", order.host.size(order.source), found, True, 0)
                 )._replace(replaced=existing)
         exists = existing is not None
         done = _linked(order, original, exists) or _copied_and_named(order, original, exists)
@@ -151,67 +145,65 @@ def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]
     """The shortest way: the inode itself gets its name back, if it has another link and nothing is to be withheld."""
     if not _is_linkable(order):
         return None
-    found = digests(order.source, order.algorithms) if order.witness is not None else {}
+    found = order.host.digests(order.source, order.algorithms) if order.witness is not None else {}
     judged = _judged(order, original, found)
     if judged.dropped:
         return None
     folder = order.target.folder.fd
-    if not link_again(order.source, folder, order.target.name, exists):
+    if not order.host.link_again(order.source, folder, order.target.name, exists):
         return None
-    return _outcome(
-        "restored", order, original, judged, _Copied("link", os.fstat(order.source).st_size, found, True, 0)
-    )
+    return _outcome("restored", order, original, judged, _Copied("link", order.host.size(order.source), found, True, 0))
 
 
 def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
-    folder, name = order.target.folder.fd, order.target.name
-    with draft_in(folder) as draft:
+    host, folder, name = order.host, order.target.folder.fd, order.target.name
+    with host.draft_in(folder) as draft:
         copied = _copied(order, draft.fd)
         judged = _judged(order, original, copied.digests)
-        apply_metadata(draft.fd, judged.metadata)
-        not_kept = tuple(differences(draft.fd, judged.metadata))
+        host.apply_metadata(draft.fd, judged.metadata)
+        not_kept = tuple(host.differences(draft.fd, judged.metadata))
         backup = None
         if exists:
-            backup = replace(draft, folder, name, order.terms.backup)
+            backup = host.replace(draft, folder, name, order.terms.backup)
         else:
-            publish(draft, folder, name)
-        if not is_named(draft.fd, folder, name):
+            host.publish(draft, folder, name)
+        if not host.is_named(draft.fd, folder, name):
             raise RescueError("%s was taken away or replaced the moment it came back." % printable(order.target.path))
     return _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept, backup=backup)
 
 
 def _copied(order: Order, target: int) -> _Copied:
     """Copies until the copy's digest is the source's, at most ``max_copies`` times."""
+    host = order.host
     copies = 0
     while True:
         copies += 1
-        os.ftruncate(target, 0)
-        cloned = clone_content(order.source, target)
+        cloned = host.clone_content(order.source, target)
         if not cloned:
-            _check_room(order)
-            copy_content(order.source, target)
-        found = digests(target, order.algorithms)
+            if copies == 1:  # later copies take the place of the first
+                _check_room(order)
+            host.copy_content(order.source, target)
+        found = host.digests(target, order.algorithms)
         # A clone is of one moment, whatever is written to the source since; proven content needs no other proof.
         consistent = (
             cloned
             or (order.witness is not None and found[order.witness.algorithm] == order.witness.digest)
-            or digests(order.source, ["sha256"])["sha256"] == found["sha256"]
+            or host.digests(order.source, ["sha256"])["sha256"] == found["sha256"]
         )
         if consistent or copies >= order.terms.max_copies:
-            return _Copied("reflink" if cloned else "copy", os.fstat(target).st_size, found, consistent, copies)
+            return _Copied("reflink" if cloned else "copy", host.size(target), found, consistent, copies)
 
 
 def _check_room(order: Order) -> None:
     """A rescue must not fill the disk of a host in trouble to the brim only to fail then. Raises as `put_back`."""
-    room = os.fstatvfs(order.target.folder.fd)
-    if room.f_flag & os.ST_RDONLY:
+    room = order.host.room(order.target.folder.fd)
+    if room.read_only:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-    free = room.f_frsize * (room.f_bfree if os.geteuid() == 0 else room.f_bavail)
     needed = order.candidate.file.file.allocated
-    if room.f_blocks and needed > free:
+    if room.free is not None and needed > room.free:
         raise RescueError(
             "%s needs %d bytes, its file system has %d free: free some, or restore to another file system with dest."
-            % (printable(order.target.path), needed, free)
+            % (printable(order.target.path), needed, room.free)
         )
 
 
@@ -222,20 +214,21 @@ def _is_already(order: Order, existing: Existing, wanted: Metadata, sha256: str)
     found = existing.metadata._replace(atime_ns=wanted.atime_ns)
     if found == wanted:
         return True
-    with draft_in(order.target.folder.fd) as draft:
-        apply_metadata(draft.fd, wanted)
-        return found == read_metadata(draft.fd)._replace(atime_ns=wanted.atime_ns)
+    host = order.host
+    with host.draft_in(order.target.folder.fd) as draft:
+        host.apply_metadata(draft.fd, wanted)
+        return found == host.read_metadata(draft.fd)._replace(atime_ns=wanted.atime_ns)
 
 
-def _existing(target: Target) -> Optional[Existing]:
-    try:
-        fd = os.open(target.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=target.folder.fd)
-    except FileNotFoundError:
+def _existing(order: Order) -> Optional[Existing]:
+    host = order.host
+    fd = host.open_file(order.target.folder.fd, order.target.name)
+    if fd is None:
         return None
     try:
-        return Existing(read_metadata(fd), os.fstat(fd).st_size, digests(fd, ["sha256"])["sha256"])
+        return Existing(host.read_metadata(fd), host.size(fd), host.digests(fd, ["sha256"])["sha256"])
     finally:
-        os.close(fd)
+        host.close(fd)
 
 
 def _outcome(status: str, order: Order, original: Metadata, judged: _Judged, copied: _Copied) -> Outcome:

@@ -8,8 +8,8 @@
 
 from typing import Any, Dict
 
-from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 
@@ -17,9 +17,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import path_f
 class Reporter:
     """Knows the names of the host's users and groups."""
 
-    def __init__(self) -> None:
-        self._users = user_names()
-        self._groups = group_names()
+    def __init__(self, host: Host = LOCAL) -> None:
+        self._users = host.user_names()
+        self._groups = host.group_names()
 
     def user(self, uid: int) -> str:
         return self._users.get(uid, str(uid))

@@ -19,31 +19,31 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     paths_of,
     wish_from,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable, unpin
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Sighting, Target, Terms, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Scan, Sighting, Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
-from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
 
 Result = Dict[str, Any]
 
 
 def restore(
-    requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes], terms: Terms, log: Callable[[str], None]
+    requests: Iterable[Dict[str, Any]],
+    path_prefix: Optional[bytes],
+    terms: Terms,
+    log: Callable[[str], None],
+    host: Host = LOCAL,
 ) -> List[Result]:
     """Restores what the ``requests`` (options as `_choose.wish_from` takes them) mean, and all below ``path_prefix``.
 
     Returns one result per file, in order. One that fails does not stop the rest: its ``status`` is ``failed``.
     ``log`` gets a line for each file restored.
     """
-    return _Rescue(terms, log).run(requests, path_prefix)
+    return _Rescue(terms, log, host).run(requests, path_prefix)
 
 
 class _Job:
@@ -68,18 +68,19 @@ class _Job:
         self.origin = self.target = origin
         self.wish = self.wish._replace(path=origin.path)
 
-    def close(self) -> None:
+    def close(self, host: Host) -> None:
         for fd in {place.folder.fd for place in (self.origin, self.target) if place is not None}:
-            os.close(fd)
+            host.close(fd)
         self.origin = self.target = None
 
 
 class _Rescue:
-    def __init__(self, terms: Terms, log: Callable[[str], None]) -> None:
+    def __init__(self, terms: Terms, log: Callable[[str], None], host: Host) -> None:
         self.terms = terms
         self.log = log
-        self.mounts = own_mounts()
-        self.reporter = Reporter()
+        self.host = host
+        self.mounts: Dict[int, Mount] = {}
+        self.reporter = Reporter(host)
         self.swept: Set[Tuple[int, int]] = set()
 
     def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
@@ -88,23 +89,23 @@ class _Rescue:
         if not wishes and path_prefix is None:
             return [job.result for job in jobs]
         # Pin first: whatever may be wanted is held open from here on. No path is looked at before, it may take long.
-        found = scan(_may_be_wanted(wishes, path_prefix))
+        found = self.host.scan(_may_be_wanted(wishes, path_prefix))
         try:
             self.mounts = found.mounts
-            seen = _Seen(found)
+            seen = _Seen(found, self.host)
             for job in jobs:
                 self._continue(job, self._aimed)
             prefix = None if path_prefix is None else self._resolved(path_prefix)
             below = seen.paths_below(prefix)
             names = [*below, *map(original_path, below), *(job.wish.path for job in jobs if job.wish.path is not None)]
-            witnesses = package_witnesses(names)
+            witnesses = self.host.witnesses(names)
             # Only a package's file was renamed by rpm; others may be called like that.
             originals = [path if original_path(path) not in witnesses else original_path(path) for path in below]
             jobs += [self._job(dict(path_fields(path))) for path in dict.fromkeys(originals)]
             for job in jobs:
                 self._continue(job, lambda job: self._aimed(job) or self._restored(job, seen, witnesses))
         finally:
-            unpin(found.sightings)
+            self.host.unpin(found.sightings)
         return [job.result for job in jobs]
 
     def _job(self, request: Dict[str, Any]) -> _Job:
@@ -116,7 +117,7 @@ class _Rescue:
         """One more step of a job that has no result yet; there may be many jobs: its folders are closed after it."""
         if not job.result:
             self._attempt(job, lambda: step(job))
-            job.close()
+            job.close(self.host)
 
     def _attempt(self, job: _Job, work: Callable[[], Result]) -> None:
         started = time.monotonic()
@@ -137,10 +138,10 @@ class _Rescue:
         if not path.startswith(b"/"):
             raise RescueError("path_prefix must be absolute: %s" % printable(path))
         try:
-            folder = open_folder(path, self.mounts)
+            folder = self.host.open_folder(path, self.mounts)
         except RescueError:  # it is gone itself
             return os.path.normpath(path)
-        os.close(folder.fd)
+        self.host.close(folder.fd)
         return folder.path
 
     def _aimed(self, job: _Job) -> Result:
@@ -148,30 +149,28 @@ class _Rescue:
         wish = job.wish
         if wish.path is not None:
             if wish.in_place:
-                job.aim_in_place(open_target(wish.path, self.mounts))
+                job.aim_in_place(self.host.open_target(wish.path, self.mounts))
             else:
                 with suppress(RescueError):  # its folder may be gone: it is to go elsewhere
-                    job.origin = open_target(wish.path, self.mounts)
+                    job.origin = self.host.open_target(wish.path, self.mounts)
                     job.wish = wish._replace(path=job.origin.path)
         if wish.dest is not None:
-            job.target = open_target(wish.dest, self.mounts)
+            job.target = self.host.open_target(wish.dest, self.mounts)
         return {} if job.target is None else self._settled(job, job.target)
 
     def _settled(self, job: _Job, target: Target) -> Result:
         """A result where the name is taken and is to stay so."""
-        try:
-            existing = os.stat(target.name, dir_fd=target.folder.fd, follow_symlinks=False)
-        except FileNotFoundError:
+        mode = self.host.mode_of(target.folder.fd, target.name)
+        if mode is None:
             return {}
-        if stat.S_ISDIR(existing.st_mode):
+        if stat.S_ISDIR(mode):
             raise RescueError("%s is a folder, not a file." % printable(target.path))
         if not self.terms.force:
             if not self.terms.check_mode:
-                sweep_once(
-                    target.folder.fd, self.swept
-                )  # a run that was killed after it named the file left its other name
+                # A run that was killed the moment after it named the file left its hidden folder.
+                self.host.sweep_once(target.folder.fd, self.swept)
             return _result(job, "present", "%s is there and was left alone." % printable(target.path))
-        if not stat.S_ISREG(existing.st_mode):
+        if not stat.S_ISREG(mode):
             raise RescueError("%s is no regular file, it is not replaced." % printable(target.path))
         return {}
 
@@ -183,11 +182,13 @@ class _Rescue:
             settled = self._settled(job, target)
             if settled:
                 return settled
-            witnesses = package_witnesses([target.path])
+            witnesses = self.host.witnesses([target.path])
         witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
         candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
-        with readable(candidate.sighting) as source:
-            outcome = put_back(Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept))
+        with self.host.readable(candidate.sighting) as source:
+            outcome = put_back(
+                Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept, self.host)
+            )
         return self._told(job, target, candidate, outcome)
 
     def _place_of_source(self, job: _Job, seen: "_Seen") -> Target:
@@ -195,7 +196,7 @@ class _Rescue:
         path = seen.find(job.wish, None, (), job.wish.checksum).sighting.host_path
         if path is None:
             raise RescueError("%s had no name on this host that it could get back: give dest." % job.what, ["no_name"])
-        return open_target(original_path(path), self.mounts)
+        return self.host.open_target(original_path(path), self.mounts)
 
     def _told(self, job: _Job, target: Target, candidate: Candidate, outcome: Outcome) -> Result:
         path, link = printable(target.path), candidate.sighting.link
@@ -251,8 +252,9 @@ class _Rescue:
 class _Seen:
     """A scan, with its sightings by path: thousands of wishes must not each look at thousands of sightings."""
 
-    def __init__(self, scan: Scan) -> None:
+    def __init__(self, scan: Scan, host: Host) -> None:
         self.scan = scan
+        self.host = host
         self._by_path: Dict[bytes, List[Sighting]] = {}
         for sighting in scan.sightings:
             for path in set(paths_of(sighting)):
@@ -262,7 +264,7 @@ class _Seen:
         self, wish: Wish, origin: Optional[Target], accept: Sequence[str], witness: Optional[Witness]
     ) -> Candidate:
         sightings = self.scan.sightings if wish.path is None else self._by_path.get(wish.path, [])
-        return find(wish, origin, sightings, self.scan.unreadable, accept, witness)
+        return find(wish, origin, sightings, self.scan.unreadable, accept, witness, self.host)
 
     def paths_below(self, prefix: Optional[bytes]) -> List[bytes]:
         """What was deleted below a folder, as it was called at last."""

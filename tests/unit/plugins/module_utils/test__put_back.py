@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _copy, _publish, _put_back
+from ansible_collections.procfs.rescue.plugins.module_utils import _put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from unit.plugins.holders import NOBODY
@@ -62,7 +63,13 @@ def gone(tool: Path, source: int) -> Path:
 
 
 @pytest.fixture
-def bring_back(tool: Path, source: int) -> PutBack:
+def steps() -> dict[str, Any]:
+    """Steps that the host takes otherwise."""
+    return {}
+
+
+@pytest.fixture
+def bring_back(tool: Path, source: int, steps: dict[str, Any]) -> PutBack:
     """Puts the tool back, where it was or where it is said; what is given besides are terms."""
 
     def call(
@@ -77,7 +84,8 @@ def bring_back(tool: Path, source: int) -> PutBack:
         try:
             sighting = a_sighting(file=file_of(source), link="/proc/812/exe")
             candidate = Candidate(a_deleted_file(sighting), sighting, reasons or [])
-            return put_back(Order(candidate, source, target, to is None, witness, Terms(**terms), set()))
+            host = LOCAL._replace(**steps)
+            return put_back(Order(candidate, source, target, to is None, witness, Terms(**terms), set(), host))
         finally:
             os.close(folder.fd)
 
@@ -224,15 +232,15 @@ def test_a_linked_file_does_not_replace_one_that_came_back_either(tool: Path, br
 
 
 def test_a_file_that_comes_back_in_the_last_moment_is_not_touched(
-    gone: Path, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
+    gone: Path, bring_back: PutBack, steps: dict[str, Any]
 ) -> None:
-    real_apply = _put_back.apply_metadata
+    real_apply = LOCAL.apply_metadata
 
     def come_back(*arguments: Any) -> None:
         real_apply(*arguments)
         gone.write_text("newer")
 
-    monkeypatch.setattr(_put_back, "apply_metadata", come_back)
+    steps["apply_metadata"] = come_back
     assert bring_back() == Outcome("present")
     assert gone.read_text() == "newer"
     assert os.listdir(gone.parent) == ["tool"]
@@ -370,10 +378,10 @@ def test_owner_and_mode_are_for_copies_only(gone: Path, bring_back: PutBack) -> 
     assert (result.st_uid, result.st_gid, stat.S_IMODE(result.st_mode)) == (0, 0, 0o755)
 
 
-def flicker(monkeypatch: pytest.MonkeyPatch, source: int, times: int) -> list[int]:
+def flicker(steps: dict[str, Any], source: int, times: int) -> list[int]:
     """The source changes the moment it was copied, so many times."""
     copies: list[int] = []
-    real_copy = _copy.copy_content
+    real_copy = LOCAL.copy_content
 
     def copy(source: int, target: int) -> None:
         real_copy(source, target)
@@ -382,42 +390,40 @@ def flicker(monkeypatch: pytest.MonkeyPatch, source: int, times: int) -> list[in
             with open(f"/proc/self/fd/{source}", "r+b") as file:
                 file.write(b"%d" % len(copies))
 
-    monkeypatch.setattr(_put_back, "copy_content", copy)
+    steps["copy_content"] = copy
     return copies
 
 
 def test_a_file_that_changed_meanwhile_is_copied_again(
-    gone: Path, source: int, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
+    gone: Path, source: int, bring_back: PutBack, steps: dict[str, Any]
 ) -> None:
-    copies = flicker(monkeypatch, source, 2)
+    copies = flicker(steps, source, 2)
     outcome = bring_back(max_copies=3)
     assert (outcome.consistent, outcome.copies, len(copies)) == (True, 3, 3)
     assert gone.read_bytes() == b"2" + CONTENT[1:]
     assert outcome.digests["sha256"] == hashlib.sha256(gone.read_bytes()).hexdigest()
 
 
-def test_a_file_that_never_rests_is_told(
-    gone: Path, source: int, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flicker(monkeypatch, source, 9)
+def test_a_file_that_never_rests_is_told(gone: Path, source: int, bring_back: PutBack, steps: dict[str, Any]) -> None:
+    flicker(steps, source, 9)
     outcome = bring_back(max_copies=2)
     assert (outcome.status, outcome.consistent, outcome.copies) == ("restored", False, 2)
     assert outcome.digests["sha256"] == hashlib.sha256(gone.read_bytes()).hexdigest()
 
 
 def test_content_that_is_proven_is_not_called_inconsistent(
-    gone: Path, source: int, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
+    gone: Path, source: int, bring_back: PutBack, steps: dict[str, Any]
 ) -> None:
-    flicker(monkeypatch, source, 9)
+    flicker(steps, source, 9)
     outcome = bring_back(max_copies=3, witness=PROVEN)
     assert (outcome.content_by, outcome.consistent, outcome.copies) == ("package", True, 1)
 
 
 def test_the_room_that_the_first_copy_took_is_there_for_the_second(
-    gone: Path, source: int, bring_back: PutBack, mounted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    gone: Path, source: int, bring_back: PutBack, mounted: Callable[..., Path], steps: dict[str, Any]
 ) -> None:
     fill(source, 2 * MIB)
-    flicker(monkeypatch, source, 1)
+    flicker(steps, source, 1)
     there = mounted("-t", "tmpfs", "-o", "size=3m", "none") / "copy"
     assert bring_back(there, max_copies=2).copies == 2
 
@@ -516,11 +522,11 @@ def test_without_nameless_files_the_same(gone: Path, bring_back: PutBack) -> Non
 
 @pytest.mark.usefixtures("no_tmpfile")
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
-def test_a_fault_leaves_no_debris(gone: Path, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_fault_leaves_no_debris(gone: Path, bring_back: PutBack, steps: dict[str, Any], code: int) -> None:
     def fail(*_arguments: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(_put_back, "copy_content", fail)
+    steps["copy_content"] = fail
     refusal(bring_back)
     assert os.listdir(gone.parent) == []
 
@@ -578,28 +584,26 @@ def test_killed_at_any_call_the_name_is_free_or_complete(
             gone.unlink()
 
 
-def test_a_file_that_is_exchanged_the_moment_it_is_back(
-    gone: Path, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real_publish = _publish.publish
+def test_a_file_that_is_exchanged_the_moment_it_is_back(gone: Path, bring_back: PutBack, steps: dict[str, Any]) -> None:
+    real_publish = LOCAL.publish
 
     def exchange(*arguments: Any) -> None:
         real_publish(*arguments)
         gone.unlink()
         gone.write_text("evil")
 
-    monkeypatch.setattr(_put_back, "publish", exchange)
+    steps["publish"] = exchange
     assert refusal(bring_back) == (f"{gone} was taken away or replaced the moment it came back.", [])
 
 
-def test_a_folder_that_is_removed_meanwhile(gone: Path, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_apply = _put_back.apply_metadata
+def test_a_folder_that_is_removed_meanwhile(gone: Path, bring_back: PutBack, steps: dict[str, Any]) -> None:
+    real_apply = LOCAL.apply_metadata
 
     def remove(*arguments: Any) -> None:
         real_apply(*arguments)
         gone.parent.rmdir()
 
-    monkeypatch.setattr(_put_back, "apply_metadata", remove)
+    steps["apply_metadata"] = remove
     assert refusal(bring_back) == (
         (
             f"{gone} could not be written: the folder was removed meanwhile: make it again, or restore elsewhere with "
@@ -611,8 +615,10 @@ def test_a_folder_that_is_removed_meanwhile(gone: Path, bring_back: PutBack, mon
 
 
 def test_existing(tool: Path, folder: int) -> None:
-    target = Target(a_folder(fd=folder), b"tool")
-    existing = _put_back._existing(target)
+    sighting = a_sighting()
+    candidate = Candidate(a_deleted_file(sighting), sighting, [])
+    order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, None, Terms(), set())
+    existing = _put_back._existing(order)
     assert existing is not None
     assert (existing.size, existing.sha256, existing.metadata.mode) == (len(CONTENT), SHA256, 0o755)
-    assert _put_back._existing(target._replace(name=b"nothing")) is None
+    assert _put_back._existing(order._replace(target=order.target._replace(name=b"nothing"))) is None

@@ -18,6 +18,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from unit.plugins.holders import NOBODY, Held, Holders, in_child
@@ -60,11 +61,11 @@ def lose(top: Path, holders: Holders) -> Callable[..., Held]:
     return lose_it
 
 
-def restored(*requests: Result, below: Path | None = None, **terms: Any) -> list[Result]:
+def restored(*requests: Result, below: Path | None = None, host: Host = LOCAL, **terms: Any) -> list[Result]:
     """The results; and no descriptor stays open but the pins."""
     log: list[str] = []
     before = set(os.listdir("/proc/self/fd"))
-    results = restore(requests, None if below is None else os.fsencode(below), Terms(**terms), log.append)
+    results = restore(requests, None if below is None else os.fsencode(below), Terms(**terms), log.append, host)
     for fd in set(os.listdir("/proc/self/fd")) - before:
         text = os.readlink(f"/proc/self/fd/{fd}")
         assert text.endswith(" (deleted)") or not text.startswith("/"), text
@@ -240,7 +241,7 @@ def test_a_path_through_symlinks(top: Path, lose: Callable[..., Held]) -> None:
 
 @pytest.mark.parametrize("through", ["path", "symlink", "prefix", "prefix through a symlink"])
 def test_the_holder_may_end_as_soon_as_any_path_is_looked_at(
-    top: Path, lose: Callable[..., Held], holders: Holders, monkeypatch: pytest.MonkeyPatch, through: str
+    top: Path, lose: Callable[..., Held], holders: Holders, through: str
 ) -> None:
     """Pin first: looking at a path may take long, and the holder may be a login shell about to close."""
     (top / "merged").symlink_to(".")
@@ -254,10 +255,11 @@ def test_the_holder_may_end_as_soon_as_any_path_is_looked_at(
 
         return look
 
-    for step in ("open_target", "open_folder"):
-        monkeypatch.setattr(_restore, step, end_holder(getattr(_restore, step)))
+    steps = ("open_target", "open_folder", "mode_of", "witnesses")
+    host = LOCAL._replace(**{step: end_holder(getattr(LOCAL, step)) for step in steps})
     folder = top / "merged" / "folder" if "symlink" in through else top / "folder"
-    results = restored(below=folder) if "prefix" in through else restored({"path": str(folder / "tool")})
+    requests = [] if "prefix" in through else [{"path": str(folder / "tool")}]
+    results = restored(*requests, below=folder if "prefix" in through else None, host=host)
     assert [result["status"] for result in results] == ["restored"]
     assert (top / "folder" / "tool").read_bytes() == CONTENT
 

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""What the steps ask of a host, whichever way leads to it: its own kernel (`LOCAL`), or SFTP from the controller.
+
+What is decided is one piece of code; only how it is asked and done differs. A descriptor is the number by which the
+host knows an opened file or folder.
+"""
+
+import os
+from typing import Callable, ContextManager, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_in, sweep_once
+from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable, unpin
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
+    Metadata,
+    apply_metadata,
+    differences,
+    read_metadata,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
+
+
+class Room(NamedTuple):
+    """Of a file system; ``free`` bytes are None where it does not count them."""
+
+    read_only: bool
+    free: Optional[int]
+
+
+class Host(NamedTuple):
+    """The steps as functions; each is described where `LOCAL` has it from. All raise OSError and RescueError."""
+
+    scan: Callable[[Callable[[Sighting], bool]], Scan]
+    unpin: Callable[[Iterable[Sighting]], None]
+    readable: Callable[[Sighting], ContextManager[int]]
+    close: Callable[[int], None]
+
+    open_folder: Callable[[bytes, Dict[int, Mount]], Folder]
+    open_target: Callable[[bytes, Dict[int, Mount]], Target]
+    # The mode of what has the name in an opened folder, None where nothing has.
+    mode_of: Callable[[int, bytes], Optional[int]]
+    # A regular file of that name in an opened folder, to be read; None where there is none.
+    open_file: Callable[[int, bytes], Optional[int]]
+    room: Callable[[int], Room]
+
+    witnesses: Callable[[Iterable[bytes]], Dict[bytes, Witness]]
+    user_names: Callable[[], Dict[int, str]]
+    group_names: Callable[[], Dict[int, str]]
+
+    size: Callable[[int], int]
+    digests: Callable[[int, Iterable[str]], Dict[str, str]]
+    read_metadata: Callable[[int], Metadata]
+    apply_metadata: Callable[[int, Metadata], None]
+    differences: Callable[[int, Metadata], List[str]]
+
+    sweep_once: Callable[[int, Set[Tuple[int, int]]], None]
+    draft_in: Callable[[int], ContextManager[Draft]]
+    clone_content: Callable[[int, int], bool]
+    copy_content: Callable[[int, int], None]
+    publish: Callable[[Draft, int, bytes], None]
+    replace: Callable[[Draft, int, bytes, bool], Optional[bytes]]
+    link_again: Callable[[int, int, bytes, bool], bool]
+    is_named: Callable[[int, int, bytes], bool]
+
+
+def _mode_of(folder: int, name: bytes) -> Optional[int]:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _open_file(folder: int, name: bytes) -> Optional[int]:
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+
+
+def _room(folder: int) -> Room:
+    found = os.fstatvfs(folder)
+    free = found.f_frsize * (found.f_bfree if os.geteuid() == 0 else found.f_bavail)
+    return Room(bool(found.f_flag & os.ST_RDONLY), free if found.f_blocks else None)
+
+
+def _size(fd: int) -> int:
+    return os.fstat(fd).st_size
+
+
+LOCAL = Host(
+    scan=scan,
+    unpin=unpin,
+    readable=readable,
+    close=os.close,
+    open_folder=open_folder,
+    open_target=open_target,
+    mode_of=_mode_of,
+    open_file=_open_file,
+    room=_room,
+    witnesses=package_witnesses,
+    user_names=user_names,
+    group_names=group_names,
+    size=_size,
+    digests=digests,
+    read_metadata=read_metadata,
+    apply_metadata=apply_metadata,
+    differences=differences,
+    sweep_once=sweep_once,
+    draft_in=draft_in,
+    clone_content=clone_content,
+    copy_content=copy_content,
+    publish=publish,
+    replace=replace,
+    link_again=link_again,
+    is_named=is_named,
+)
