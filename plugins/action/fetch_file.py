@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -15,10 +16,13 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import LocalFile, components
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import SessionError
+from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
 
 # Bytes per module call: what memory holds of a file at any time, a few times over as base64 and JSON.
 _PIECE = 8 * 1024 * 1024
@@ -31,26 +35,42 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        args = self.validate_argument_spec(argument_spec=FETCH_SPEC)[1]
-        found = self._on_host({name: value for name, value in args.items() if value is not None}, task_vars)
-        if found.get("failed"):
-            if found.get("refused") == ["not_held"] and not args["fail_on_missing"]:
-                return dict(result, changed=False, msg=found["msg"], refused=found["refused"])
-            return dict(result, failed=True, msg=found["msg"], refused=found.get("refused", []))
+        task_vars = task_vars or {}
+        options = self.validate_argument_spec(argument_spec=FETCH_SPEC)[1]
+        request = {name: value for name, value in options.items() if value is not None}
+
+        def by_module(found: dict[str, Any]) -> dict[str, Any]:
+            if found.get("failed"):
+                return {"failed": True, "msg": found["msg"], "refused": found.get("refused", [])}
+            return self._fetched(found, options, task_vars, self._pieces(found["source"], task_vars))
+
+        def over_sftp(host: Host) -> dict[str, Any]:
+            try:
+                with chosen(request, host) as (found, fd):
+                    return self._fetched(found, options, task_vars, host.content(fd))
+            except RescueError as error:
+                return {"failed": True, "msg": DO_NOT + str(error), "refused": error.reasons}
+
+        result.update(answer(self, options["transport"], request, task_vars, over_sftp, by_module))
+        if result.get("refused") == ["not_held"] and not options["fail_on_missing"]:
+            result.update(failed=False, changed=False)
+        return result
+
+    def _fetched(
+        self, found: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any], pieces: Iterator[bytes]
+    ) -> dict[str, Any]:
         try:
-            return dict(result, **self._fetched(found, args, task_vars or {}))
+            return self._described_and_written(found, args, task_vars, pieces)
         except RescueError as error:
             raise AnsibleActionFail(DO_NOT + str(error)) from error
+        except SessionError:  # another way may lead in
+            raise
         except OSError as error:
             raise AnsibleActionFail(f"{DO_NOT}The file could not be written here: {fault(error)}.") from error
 
-    def _on_host(self, module_args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(
-            module_name="procfs.rescue.fetch_file", module_args=module_args, task_vars=task_vars
-        )
-        return answer
-
-    def _fetched(self, found: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _described_and_written(
+        self, found: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any], pieces: Iterator[bytes]
+    ) -> dict[str, Any]:
         local = self._local_file(found, args, task_vars)
         before = local.checksum()
         answer = {name: found[name] for name in ("path", "size", "owner", "group", "mode", "mtime", "source")}
@@ -68,7 +88,7 @@ class ActionModule(ActionBase):
                 "after": {"state": "file", "checksum": found["checksum"]},
             }
         if answer["changed"] and not self._task.check_mode:
-            answer["checksum"] = self._transferred(found, local, args["validate_checksum"], task_vars)
+            answer["checksum"] = self._transferred(found, local, args["validate_checksum"], pieces, task_vars)
         return answer
 
     def _local_file(self, found: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> LocalFile:
@@ -84,25 +104,34 @@ class ActionModule(ActionBase):
         parent, name = os.path.split(dest)
         return LocalFile(parent, [name])
 
-    def _transferred(self, found: dict[str, Any], local: LocalFile, validate: bool, task_vars: dict[str, Any]) -> str:
+    def _pieces(self, source: dict[str, Any], task_vars: dict[str, Any]) -> Iterator[bytes]:
+        """The content as the module gives it, one call for each piece."""
+        offset = 0
+        while True:
+            wanted = dict(source, piece={"offset": offset, "length": _PIECE})
+            part = self._execute_module(module_args={"source": wanted, "dest": "/"}, task_vars=task_vars)
+            if part.get("failed"):
+                raise RescueError(f"Nothing was written. {str(part['msg']).replace(DO_NOT, '')}")
+            piece = base64.b64decode(part["content"])
+            yield piece
+            if len(piece) < _PIECE:
+                return
+            offset += len(piece)
+
+    def _transferred(
+        self,
+        found: dict[str, Any],
+        local: LocalFile,
+        validate: bool,
+        pieces: Iterator[bytes],
+        task_vars: dict[str, Any],
+    ) -> str:
         """Reads until the end; returns the digest of what was written."""
         with local.written() as file:
-            offset = 0
-            while True:
-                wanted = dict(found["source"], piece={"offset": offset, "length": _PIECE})
-                part = self._on_host({"source": wanted, "dest": printable(local.path)}, task_vars)
-                if part.get("failed"):
-                    raise RescueError(
-                        f"{printable(local.path)} was not written: {str(part['msg']).replace(DO_NOT, '')}"
-                    )
-                content = base64.b64decode(part["content"])
-                file.write(content)
-                offset += len(content)
-                _display.v(
-                    f"{found['path']}: {offset} of {found['size']} bytes", host=task_vars.get("inventory_hostname")
-                )
-                if len(content) < _PIECE:
-                    break
+            for piece in pieces:
+                file.write(piece)
+                told = f"{found['path']}: {file.tell()} of {found['size']} bytes"
+                _display.v(told, host=task_vars.get("inventory_hostname"))
             file.flush()
             checksum = "sha256:" + digests(file.fileno(), ["sha256"])["sha256"]
             if validate and checksum != found["checksum"]:

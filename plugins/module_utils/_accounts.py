@@ -19,38 +19,34 @@ _GREATEST_ID = 2**32 - 2
 
 def user_names() -> Dict[int, str]:
     """uid -> name, from /etc/passwd."""
-    return _names("/etc/passwd")
+    return _read("/etc/passwd")
 
 
 def group_names() -> Dict[int, str]:
     """gid -> name, from /etc/group."""
-    return _names("/etc/group")
+    return _read("/etc/group")
 
 
-def _names(path: str) -> Dict[int, str]:
-    found: Dict[int, str] = {}
+def _read(path: str) -> Dict[int, str]:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                fields = line.split(":")
-                if len(fields) > 2 and _NUMBER.match(fields[2]):
-                    found.setdefault(int(fields[2]), fields[0])
+        with open(path, "rb") as file:
+            return names_by_number(file.read())
     except OSError:
-        pass
+        return {}
+
+
+def names_by_number(content: bytes) -> Dict[int, str]:
+    """What passwd(5) or group(5) says."""
+    found: Dict[int, str] = {}
+    for line in content.decode("utf-8", "replace").split("\n"):
+        fields = line.split(":")
+        if len(fields) > 2 and _NUMBER.match(fields[2]):
+            found.setdefault(int(fields[2]), fields[0])
     return found
 
 
-def uid_of(name: str) -> int:
-    """The uid of a user given by name or number. Raises RescueError."""
-    return _id_of(name, user_names(), "user")
-
-
-def gid_of(name: str) -> int:
-    """The gid of a group given by name or number. Raises RescueError."""
-    return _id_of(name, group_names(), "group")
-
-
-def _id_of(name: str, names: Dict[int, str], what: str) -> int:
+def number_of(name: str, names: Dict[int, str], what: str) -> int:
+    """The number of a ``what`` (user, group) that is given by name or number. Raises RescueError."""
     if _NUMBER.match(name):
         if int(name) > _GREATEST_ID:
             raise RescueError("%s is too large for the number of a %s." % (name, what))

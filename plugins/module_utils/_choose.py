@@ -16,6 +16,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, 
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     ANY,
     Claim,
+    is_provable,
     judge_folder,
     judge_handle,
     judge_place,
@@ -111,6 +112,26 @@ def paths_of(sighting: Sighting) -> List[bytes]:
     return paths
 
 
+def may_be_wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:
+    """Which sightings are to be pinned for these wishes and all below the folder ``prefix``.
+
+    Told by the last part of a path alone: where the rest of it leads is not known yet.
+    """
+    names = {os.path.basename(wish.path) for wish in wishes if wish.path is not None}
+    others = [wish for wish in wishes if wish.path is None]
+    folder = None if prefix is None else os.path.join(b"/", os.path.basename(prefix.rstrip(b"/")), b"")
+
+    def is_wanted(sighting: Sighting) -> bool:
+        paths = paths_of(sighting)
+        return (
+            any(os.path.basename(path) in names for path in paths)
+            or (folder is not None and any(folder in path for path in paths))
+            or any(wish.means(sighting) for wish in others)
+        )
+
+    return is_wanted
+
+
 def find(
     wish: Wish,
     origin: Optional[Target],
@@ -141,9 +162,14 @@ def find(
 
     files = group([sighting for sighting in sightings if wish.means(sighting)])
     if not files:
-        raise RescueError(_nobody_holds(what, unreadable), ["not_held"])
+        raise RescueError(_nobody_holds(what, unreadable, host), ["not_held"])
     found = [_judged(file, in_its_place, accept) for file in files]
     believed = [candidate for candidate in found if not standing(candidate.reasons, accept)]
+    if not believed and witness is not None:
+        provable = [candidate for candidate in found if is_provable(standing(candidate.reasons, accept))]
+        believed = [
+            candidate for candidate in provable if _digest(candidate, witness.algorithm, host) == witness.digest
+        ]
     if not believed and not wish.in_place:
         found = [_judged(file, anywhere, accept) for file in files]
         believed = [candidate for candidate in found if not candidate.reasons]
@@ -170,10 +196,8 @@ def _proven(believed: List[Candidate], witness: Optional[Witness], what: str, ho
     algorithm = "sha256" if witness is None else witness.algorithm
     versions = {}
     for candidate in sorted(believed, key=lambda one: one.file.file.mtime_ns):
-        try:
-            with host.readable(candidate.sighting) as fd:
-                digest = host.digests(fd, [algorithm])[algorithm]
-        except (OSError, RescueError):  # what cannot be read any more has no veto either
+        digest = _digest(candidate, algorithm, host)
+        if digest is None:
             continue
         file = candidate.file.file
         if witness is None:
@@ -189,13 +213,22 @@ def _proven(believed: List[Candidate], witness: Optional[Witness], what: str, ho
     )
 
 
-def _nobody_holds(what: str, unreadable: int) -> str:
+def _digest(candidate: Candidate, algorithm: str, host: Host) -> Optional[str]:
+    """None where it cannot be read any more: then it has no veto either."""
+    try:
+        with host.readable(candidate.sighting) as fd:
+            return host.digests(fd, [algorithm])[algorithm]
+    except (OSError, RescueError):
+        return None
+
+
+def _nobody_holds(what: str, unreadable: int, host: Host) -> str:
     sentences = [
         "No process holds %s: either the path is wrong, or its content is gone from this host. Look for it on a host "
         "of the same release, in the package that owns it, or in a backup." % what
     ]
     if unreadable:
-        privilege = "" if os.geteuid() == 0 else " without root (use become)"
+        privilege = "" if host.own_ids()[0] == 0 else " without root (use become)"
         sentences.append("It may be held by one that could not be read (%d of them%s)." % (unreadable, privilege))
     if what.endswith(DELETED.decode("ascii")):
         sentences.append('" (deleted)" is what the kernel appends to a name: give the path without it.')

@@ -8,28 +8,24 @@
 
 import base64
 import os
-from contextlib import suppress
-from typing import Any, Dict, Optional
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC, Wish, find, wish_from
-from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_target
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
-    file_of,
-    open_directory,
-    read_at,
-    readable,
-    reopen,
-    unpin,
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
+    SOURCE_SPEC,
+    Candidate,
+    Wish,
+    find,
+    may_be_wanted,
+    wish_from,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, open_directory, read_at, reopen
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
-from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
-from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     SOURCE_SPEC,
@@ -37,41 +33,47 @@ FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     flat={"type": "bool", "default": False},
     fail_on_missing={"type": "bool", "default": True},
     validate_checksum={"type": "bool", "default": True},
+    transport={"type": "str", "choices": ["auto", "module", "sftp"], "default": "auto"},
 )
 
 
-def describe(request: Dict[str, Any]) -> Dict[str, Any]:
-    """The file that ``request`` (options as `_choose.wish_from` takes them) means: path, metadata, source, checksum.
+@contextmanager
+def chosen(request: Dict[str, Any], host: Host = LOCAL) -> Iterator[Tuple[Dict[str, Any], int]]:
+    """The file that ``request`` (options as `_choose.wish_from` takes them) means.
 
-    Raises RescueError, with the reason ``not_held`` where nobody holds it.
+    Gives its path, metadata, source and checksum, and a descriptor that is open as long as the block runs. Raises
+    RescueError, with the reason ``not_held`` where nobody holds it.
     """
     wish = wish_from({name: request.get(name) for name in SOURCE_SPEC})._replace(in_place=False)
     origin = None
-    if wish.path is not None:
-        with suppress(RescueError):  # its folder may be gone, that is no hindrance
-            origin = open_target(wish.path, own_mounts())
-            wish = wish._replace(path=origin.path)
-    seen = scan(wish.means)
+    seen = host.scan(may_be_wanted([wish], None))
     try:
-        return _described(wish, origin, seen)
+        if wish.path is not None:
+            with suppress(RescueError):  # its folder may be gone, that is no hindrance
+                origin = host.open_target(wish.path, seen.mounts)
+                wish = wish._replace(path=origin.path)
+        witness = wish.checksum
+        if witness is None and wish.path is not None:
+            witness = host.witnesses([wish.path]).get(wish.path)
+        found = find(wish, origin, seen.sightings, seen.unreadable, (), witness, host)
+        with host.readable(found.sighting) as fd:
+            yield _described(wish, found, host.digests(fd, _algorithms(wish)), host), fd
     finally:
-        unpin(seen.sightings)
+        host.unpin(seen.sightings)
         if origin is not None:
-            os.close(origin.folder.fd)
+            host.close(origin.folder.fd)
 
 
-def _described(wish: Wish, origin: Optional[Target], seen: Scan) -> Dict[str, Any]:
-    witness = wish.checksum
-    if witness is None and wish.path is not None:
-        witness = package_witnesses([wish.path]).get(wish.path)
-    found = find(wish, origin, seen.sightings, seen.unreadable, (), witness)
-    with readable(found.sighting) as fd:
-        digest = digests(fd, ["sha256"] if wish.checksum is None else ["sha256", wish.checksum.algorithm])
+def _algorithms(wish: Wish) -> List[str]:
+    return ["sha256"] if wish.checksum is None else ["sha256", wish.checksum.algorithm]
+
+
+def _described(wish: Wish, found: Candidate, digest: Dict[str, str], host: Host) -> Dict[str, Any]:
     if wish.checksum is not None:
         reasons = judge_content(wish.checksum, digest[wish.checksum.algorithm])
         if reasons:
             raise RescueError("Refused to fetch %s: %s." % (found.sighting.link, sentence(reasons)), reasons)
-    reporter = Reporter()
+    reporter = Reporter(host)
     return dict(
         path_fields(wish.path or found.sighting.host_path or found.sighting.path),
         source=reporter.holder(found.sighting),

@@ -11,7 +11,7 @@ host knows an opened file or folder.
 """
 
 import os
-from typing import Callable, ContextManager, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
@@ -28,7 +28,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
-from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
 
 
 class Room(NamedTuple):
@@ -58,7 +58,12 @@ class Host(NamedTuple):
     user_names: Callable[[], Dict[int, str]]
     group_names: Callable[[], Dict[int, str]]
 
+    # Our own uid and gid there.
+    own_ids: Callable[[], Tuple[int, int]]
+
     size: Callable[[int], int]
+    # The content, piece by piece.
+    content: Callable[[int], Iterator[bytes]]
     digests: Callable[[int, Iterable[str]], Dict[str, str]]
     read_metadata: Callable[[int], Metadata]
     apply_metadata: Callable[[int, Metadata], None]
@@ -94,6 +99,10 @@ def _room(folder: int) -> Room:
     return Room(bool(found.f_flag & os.ST_RDONLY), free if found.f_blocks else None)
 
 
+def _own_ids() -> Tuple[int, int]:
+    return os.geteuid(), os.getegid()
+
+
 def _size(fd: int) -> int:
     return os.fstat(fd).st_size
 
@@ -111,7 +120,9 @@ LOCAL = Host(
     witnesses=package_witnesses,
     user_names=user_names,
     group_names=group_names,
+    own_ids=_own_ids,
     size=_size,
+    content=content,
     digests=digests,
     read_metadata=read_metadata,
     apply_metadata=apply_metadata,

@@ -24,6 +24,8 @@ REASONS = {
     "no_name": "it never had a name in a file system; give dest",
     "holder_changed": "the process or the file is not the one that the facts spoke of",
     "mount_unknown": "it was opened through a mount that is in no mount table, as if passed out of a namespace",
+    "unproven": "over SFTP nothing tells whether its holder's mount namespace can be believed, or which inode it is: "
+    "only content that a checksum or the package database proves is restored",
     "namespace_untrusted": "its holder lives in a mount namespace that a user could have made",
     "place_differs": "it was not in that folder of this host: its path only looks like it from where its holder is",
     "folder_gone": "its folder is not there any more",
@@ -81,9 +83,9 @@ def judge_place(sighting: Sighting, kind: str, folder: Optional[Folder], name: b
         return ["place_differs"]
     device, inner_path = sighting.place
     wanted = os.path.join(folder.place.inner_path, name)
-    if device == folder.place.device and wanted in (inner_path, original_path(inner_path)):
-        return []
-    return ["place_differs"]
+    if device != folder.place.device or wanted not in (inner_path, original_path(inner_path)):
+        return ["place_differs"]
+    return ["unproven"] if sighting.foreign == "unproven" else []
 
 
 def judge_folder(file: File, ancestors: List[Ancestor]) -> List[str]:
@@ -107,6 +109,11 @@ def judge_content(witness: Optional[Witness], digest: Optional[str]) -> List[str
 def standing(reasons: Iterable[str], accepted: Iterable[str]) -> List[str]:
     """The reasons that stand after the user waived some by name."""
     return [reason for reason in reasons if reason not in WAIVABLE or reason not in accepted]
+
+
+def is_provable(reasons: List[str]) -> bool:
+    """Whether content that a witness proves is all that these reasons ask for."""
+    return bool(reasons) and set(reasons) <= {"unproven"}
 
 
 def sentence(reasons: Iterable[str]) -> str:

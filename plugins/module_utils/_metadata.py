@@ -40,9 +40,9 @@ class Metadata(NamedTuple):
             xattrs={name: value for name, value in self.xattrs.items() if name != _CAPABILITY},
         )
 
-    def as_own(self) -> "Metadata":
+    def as_own(self, uid: int, gid: int) -> "Metadata":
         """For content that nobody vouches for: private to whoever copies it out."""
-        return self._replace(mode=0o600, uid=os.geteuid(), gid=os.getegid(), xattrs={})
+        return self._replace(mode=0o600, uid=uid, gid=gid, xattrs={})
 
     def with_owner(self, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> "Metadata":
         """With what the user gave instead."""

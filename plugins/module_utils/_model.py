@@ -70,7 +70,8 @@ class Sighting(NamedTuple):
 
     ``link`` is the magic link itself, ``path`` what it reads without " (deleted)". ``handle`` is an O_PATH descriptor
     of the file where it was pinned. ``mount`` and ``place`` are None where the handle's mount is in nobody's mountinfo;
-    ``foreign`` is None where it is in ours, else how far the holder's is believed: ``trusted`` or ``untrusted``.
+    ``foreign`` is None where it is in ours, else how far the holder's is believed: ``trusted``, ``untrusted``, or over
+    SFTP ``unproven``, as also a file whose inode is not known there.
     ``host_path`` is the path as this host sees it, None where it does not.
     """
 

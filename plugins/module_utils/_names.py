@@ -20,6 +20,10 @@ DELETED = b" (deleted)"
 _RPM_SUFFIX = re.compile(rb";[0-9a-f]{8,}\Z")
 
 
+# NFS and FUSE rename an open file instead of deleting it.
+RENAMED = re.compile(rb"/\.(?:nfs|fuse_hidden)[0-9a-f]{8,}\Z")
+
+
 def original_path(path: bytes) -> bytes:
     """The path without the suffix that rpm gives a file that it is about to replace."""
     return _RPM_SUFFIX.sub(b"", path)

@@ -127,7 +127,7 @@ def _judged(order: Order, original: Metadata, found: Dict[str, str]) -> _Judged:
         raise RescueError("Refused to restore from %s: %s." % (link, sentence(standing_reasons)), standing_reasons)
     proven = order.witness is not None and not reasons
     accepted = tuple(order.candidate.reasons + reasons)
-    metadata = original if order.in_place or proven else original.as_own()
+    metadata = original if order.in_place or proven else original.as_own(*order.host.own_ids())
     dropped: Tuple[str, ...] = ()
     if not proven or order.candidate.reasons:
         dropped = metadata.privileges()

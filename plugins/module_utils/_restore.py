@@ -7,6 +7,7 @@
 """From requests to files put back on this host: scan -> group -> judge, then _put_back for each."""
 
 import os
+import re
 import stat
 import time
 from contextlib import suppress
@@ -16,6 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     Candidate,
     Wish,
     find,
+    may_be_wanted,
     paths_of,
     wish_from,
 )
@@ -29,6 +31,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Ord
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 
 Result = Dict[str, Any]
+
+# The loader, the C library, the shells.
+_FIRST = [
+    re.compile(rb"(?:ld-linux|ld-musl|ld\.so|ld64\.so|ld-[\d.]+\.so)"),
+    re.compile(rb"(?:libc|libc-[\d.]+|libc\.musl-\w+)\.so"),
+    re.compile(rb"(?:sh|bash|rbash|dash|ash|zsh|ksh|ksh93|mksh|fish|busybox)\Z"),
+]
 
 
 def restore(
@@ -89,7 +98,7 @@ class _Rescue:
         if not wishes and path_prefix is None:
             return [job.result for job in jobs]
         # Pin first: whatever may be wanted is held open from here on. No path is looked at before, it may take long.
-        found = self.host.scan(_may_be_wanted(wishes, path_prefix))
+        found = self.host.scan(may_be_wanted(wishes, path_prefix))
         try:
             self.mounts = found.mounts
             seen = _Seen(found, self.host)
@@ -102,7 +111,7 @@ class _Rescue:
             # Only a package's file was renamed by rpm; others may be called like that.
             originals = [path if original_path(path) not in witnesses else original_path(path) for path in below]
             jobs += [self._job(dict(path_fields(path))) for path in dict.fromkeys(originals)]
-            for job in jobs:
+            for job in sorted(jobs, key=_urgency):
                 self._continue(job, lambda job: self._aimed(job) or self._restored(job, seen, witnesses))
         finally:
             self.host.unpin(found.sightings)
@@ -277,21 +286,10 @@ class _Seen:
         ]
 
 
-def _may_be_wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:
-    """Told by the last part of a path alone: where the rest of it leads is not known yet."""
-    names = {os.path.basename(wish.path) for wish in wishes if wish.path is not None}
-    others = [wish for wish in wishes if wish.path is None]
-    folder = None if prefix is None else os.path.join(b"/", os.path.basename(prefix.rstrip(b"/")), b"")
-
-    def is_wanted(sighting: Sighting) -> bool:
-        paths = paths_of(sighting)
-        return (
-            any(os.path.basename(path) in names for path in paths)
-            or (folder is not None and any(folder in path for path in paths))
-            or any(wish.means(sighting) for wish in others)
-        )
-
-    return is_wanted
+def _urgency(job: _Job) -> int:
+    """What other programs need in order to start comes first."""
+    name = os.path.basename(job.wish.path or b"")
+    return next((rank for rank, names in enumerate(_FIRST) if names.match(name)), len(_FIRST))
 
 
 def _is_below(sighting: Sighting, prefix: Optional[bytes]) -> bool:

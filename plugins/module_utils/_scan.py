@@ -12,7 +12,6 @@ One readlink per descriptor is what it costs; everything else is asked only for 
 import errno
 import fcntl
 import os
-import re
 import resource
 import stat
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -28,19 +27,16 @@ from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import NS_GET_USERNS
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Place, Process, Scan, Sighting
-from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
 
 # File systems that may never answer; each mount is asked once, by a child process with a deadline.
-_REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs", "virtiofs")
+REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs", "virtiofs")
 
 _ACCESS = {stat.S_IRUSR: "read", stat.S_IWUSR: "write", stat.S_IRUSR | stat.S_IWUSR: "both"}
 
 # The process went away or is a zombie: it holds nothing any more.
 _GONE = (errno.ENOENT, errno.ESRCH)
 
-
-# NFS and FUSE rename an open file instead of deleting it.
-_RENAMED = re.compile(rb"/\.(?:nfs|fuse_hidden)[0-9a-f]{8,}\Z")
 
 # Descriptors left over for the work itself.
 _SPARE_HANDLES = 64
@@ -130,7 +126,7 @@ class _Walk:
 
         ``mount`` is None for memfd and the like, but also for a dead mount that somebody detached with umount -l.
         """
-        if mount is not None and not mount.fs_type.startswith(_REMOTE):
+        if mount is not None and not mount.fs_type.startswith(REMOTE):
             return True
         if mount_id not in self._answering:
             self._answering[mount_id] = answers(lambda: os.fstat(handle), self.deadline)
@@ -271,7 +267,7 @@ class _Visit:
         """None where the file is live, or its file system does not answer."""
         # What the link said before it was opened may have been said of another file: descriptors are quickly exchanged.
         text = link_text(handle)
-        if not text.endswith(DELETED) and not _RENAMED.search(text):
+        if not text.endswith(DELETED) and not RENAMED.search(text):
             return None
         mount_id = mount_id_of(handle)
         mount, foreign = self._mount(mount_id)

@@ -8,7 +8,7 @@
 
 import hashlib
 import os
-from typing import Any, Dict, Iterable, Tuple
+from typing import Any, Dict, Iterable, Iterator, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 
@@ -20,14 +20,21 @@ ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 def digests(fd: int, algorithms: Iterable[str]) -> Dict[str, str]:
     """Hex digests of the whole content of ``fd`` by algorithm. The file offset is neither used nor changed."""
     hashes = {algorithm: _new_hash(algorithm) for algorithm in algorithms}
+    for piece in content(fd):
+        for state in hashes.values():
+            state.update(piece)
+    return {algorithm: state.hexdigest() for algorithm, state in hashes.items()}
+
+
+def content(fd: int) -> Iterator[bytes]:
+    """The whole content of ``fd``, piece by piece. The file offset is neither used nor changed."""
     offset = 0
     while True:
-        chunk = os.pread(fd, _CHUNK, offset)
-        if not chunk:
-            return {algorithm: state.hexdigest() for algorithm, state in hashes.items()}
-        for state in hashes.values():
-            state.update(chunk)
-        offset += len(chunk)
+        piece = os.pread(fd, _CHUNK, offset)
+        if not piece:
+            return
+        yield piece
+        offset += len(piece)
 
 
 def parsed_checksum(text: str) -> Tuple[str, str]:

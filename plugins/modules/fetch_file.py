@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - procfs.rescue._attributes
   - procfs.rescue._attributes.actiongroup_rescue
   - procfs.rescue._source
+  - procfs.rescue._transport
 attributes:
   check_mode:
     support: full
@@ -71,6 +72,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+way:
+  description: The way that led to the host, C(module), C(module through SHELL), C(sftp) or C(lifeline).
+  type: str
+  returned: always
+  sample: module
 path:
   description: Path that the file had on the host.
   type: str
@@ -137,7 +143,7 @@ refused:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, describe, piece
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen, piece
 
 
 def main() -> None:
@@ -148,7 +154,9 @@ def main() -> None:
     try:
         if wanted is not None:
             module.exit_json(changed=False, content=piece(module.params["source"], wanted["offset"], wanted["length"]))
-        module.exit_json(changed=False, **describe(module.params))
+        with chosen(module.params) as (description, _fd):
+            answer = description
+        module.exit_json(changed=False, **answer)
     except RescueError as error:
         module.fail_json(msg=DO_NOT + str(error), refused=error.reasons)
     except OSError as error:

@@ -13,6 +13,8 @@ description:
   - Finds deleted files through C(/proc/PID/exe), C(/proc/PID/fd) and C(/proc/PID/map_files) and puts them back on their host with content,
     owner, mode, times, ACLs, capabilities and other extended attributes.
   - The name is free or holds the complete, verified file at any moment, also when the module is killed or the disk is full.
+  - Where the file system has no C(O_TMPFILE), a run that is killed leaves at most one folder C(.procfs-rescue.*) with mode V(0700), which
+    the next run removes.
   - A file that has the name already is left alone unless O(force=true). A second run changes nothing.
   - In place (without O(dest)) a file is only believed when the opened file and the opened folder show that it was there, and when owner,
     folders and package database do not speak against it.
@@ -23,6 +25,7 @@ extends_documentation_fragment:
   - procfs.rescue._attributes
   - procfs.rescue._attributes.actiongroup_rescue
   - procfs.rescue._source
+  - procfs.rescue._transport
 attributes:
   check_mode:
     support: full
@@ -123,12 +126,24 @@ EXAMPLES = r"""
     paths:
       - /srv/app
 
+- name: Bring libc and its loader back to a host on which nothing starts any more, through a connection that still lives
+  procfs.rescue.restore_file:
+    files:
+      - /lib64/ld-linux-x86-64.so.2
+      - /lib/x86_64-linux-gnu/libc.so.6
+    transport: sftp
+
 - name: Restore one of them
   procfs.rescue.restore_file:
     source: "{{ ansible_facts.deleted_files | first }}"
 """
 
 RETURN = r"""
+way:
+  description: The way that led to the host, C(module), C(module through SHELL), C(sftp) or C(lifeline).
+  type: str
+  returned: always
+  sample: module
 files:
   description: One result for each file, in the order in which they were asked for.
   returned: always
@@ -228,7 +243,7 @@ files:
       returned: when restored or restorable
       sample: 1682253120.5
     accepted:
-      description: Reasons that were waived by O(accept).
+      description: Reasons that were waived by O(accept), and C(unproven) where proven content overcame it.
       type: list
       elements: str
       returned: when restored or restorable
@@ -240,7 +255,7 @@ files:
       returned: when restored or restorable
       sample: []
     not_kept:
-      description: Metadata that the file system did not take.
+      description: Metadata that the file system did not take, or that SFTP cannot carry.
       type: list
       elements: str
       returned: when restored or restorable
@@ -284,112 +299,18 @@ files:
       sample: L3RtcC//
 """
 
-import re
-from typing import Any, Dict, List
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.procfs.rescue.plugins.module_utils._accounts import gid_of, uid_of
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC
-from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
-from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
-from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-
-_FILE_SPEC: Dict[str, Dict[str, Any]] = dict(SOURCE_SPEC, dest={"type": "str"})
-
-_SHOWN_IN_DIFF = ("size", "owner", "group", "mode", "mtime", "checksum", "content_by")
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import RESTORE_SPEC, run_restore
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec=dict(
-            _FILE_SPEC,
-            files={"type": "list", "elements": "raw"},
-            path_prefix={"type": "str"},
-            owner={"type": "str"},
-            group={"type": "str"},
-            mode={"type": "str"},
-            force={"type": "bool", "default": False},
-            backup={"type": "bool", "default": False},
-            accept={"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
-            max_copies={"type": "int", "default": 3},
-        ),
-        mutually_exclusive=[("files", name) for name in _FILE_SPEC],
-        required_one_of=[("path", "path_b64", "source", "pid", "inode", "files", "path_prefix")],
-        supports_check_mode=True,
-    )
-    try:
-        requests = _requests(module.params)
-        for_copies = [name for name in ("owner", "group", "mode") if module.params[name] is not None]
-        if for_copies and (module.params["path_prefix"] or not all("dest" in request for request in requests)):
-            raise RescueError("owner, group and mode are for files with dest: in place a file gets back those it had.")
-        prefix = path_bytes(module.params, "path_prefix")
-        results = restore(requests, prefix, _terms(module), module.log)
-    except RescueError as error:
-        module.fail_json(msg=DO_NOT + str(error))
-    except OSError as error:
-        module.fail_json(msg=DO_NOT + "The host's processes could not be looked at: %s." % fault(error))
-    answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
-    if module._diff:
-        answer["diff"] = [_diff(result) for result in results if result["changed"]]
-    failed = [result for result in results if result["status"] == "failed"]
-    if failed:
-        module.fail_json(msg=_failure(failed, len(results)), **answer)
+    module = AnsibleModule(supports_check_mode=True, **RESTORE_SPEC)
+    answer = run_restore(module.params, module.check_mode, module._diff, module.log, LOCAL)
+    if answer.get("failed"):
+        module.fail_json(**answer)
     module.exit_json(**answer)
-
-
-def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
-    if params["files"] is None:
-        single = {name: params[name] for name in _FILE_SPEC if params[name] is not None}
-        return [single] if single else []
-    validator = ArgumentSpecValidator(_FILE_SPEC)
-    requests = []
-    for number, item in enumerate(params["files"], 1):
-        result = validator.validate(item if isinstance(item, dict) else {"path": item})
-        if result.error_messages:
-            raise RescueError("Item %d of files: %s." % (number, "; ".join(result.error_messages)))
-        requests.append({key: value for key, value in result.validated_parameters.items() if value is not None})
-    return requests
-
-
-def _terms(module: AnsibleModule) -> Terms:
-    params = module.params
-    mode = params["mode"]
-    if mode is not None and not re.match("0?[0-7]{1,4}$", mode):
-        raise RescueError("mode must be an octal string such as '0644', it is %r." % mode)
-    if params["max_copies"] < 1:
-        raise RescueError("max_copies must be at least 1.")
-    return Terms(
-        accept=params["accept"],
-        force=params["force"],
-        backup=params["backup"],
-        owner=None if params["owner"] is None else uid_of(params["owner"]),
-        group=None if params["group"] is None else gid_of(params["group"]),
-        mode=None if mode is None else int(mode, 8),
-        max_copies=params["max_copies"],
-        check_mode=module.check_mode,
-    )
-
-
-def _diff(result: Dict[str, Any]) -> Dict[str, Any]:
-    """What diff mode shows of one changed result: metadata and digests, never content."""
-    path = result.get("dest", result["path"])
-    return {
-        "before_header": path,
-        "after_header": "%s from %s" % (path, result["source"]["link"]),
-        "before": dict(result["replaced"], state="file") if "replaced" in result else {"state": "absent"},
-        "after": dict({key: result[key] for key in _SHOWN_IN_DIFF}, state="file"),
-    }
-
-
-def _failure(failed: List[Dict[str, Any]], total: int) -> str:
-    sentences = " ".join(result["msg"] for result in failed)
-    if total == 1:
-        return DO_NOT + sentences
-    return "%s%d of %d files could not be restored. %s" % (DO_NOT, len(failed), total, sentences)
 
 
 if __name__ == "__main__":

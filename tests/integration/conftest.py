@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,8 +100,8 @@ def hold(host: Host) -> Iterator[Callable[..., int]]:
         process.wait()
 
 
-@pytest.fixture(scope="session")
-def run_module(fleet: Fleet, target_python: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
+@pytest.fixture
+def run_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
     """``run_module(name, arguments, ...)`` runs a module of the collection on one host, over SSH, as an ad-hoc task."""
 
     def run(
@@ -113,7 +113,11 @@ def run_module(fleet: Fleet, target_python: str, tmp_path_factory: pytest.TempPa
         diff: bool = False,
         options: tuple[str, ...] = (),
         inventory: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Answer:
+        if inventory is None:
+            fleet: Fleet = request.getfixturevalue("fleet")
+            inventory = fleet.inventory(interpreter=request.getfixturevalue("target_python"))
         tree = tmp_path_factory.mktemp("play")
         play = [
             {
@@ -142,14 +146,15 @@ def run_module(fleet: Fleet, target_python: str, tmp_path_factory: pytest.TempPa
             "ansible-playbook",
             str(tree / "play.yml"),
             "-i",
-            str(inventory or fleet.inventory(interpreter=target_python)),
+            str(inventory),
             *(["--check"] if check else []),
             *(["--diff"] if diff else []),
             *options,
+            env=env,
         )
         answer = tree / "answer.json"
-        assert answer.exists(), done.stdout + done.stderr
-        result = json.loads(answer.read_text(encoding="utf-8"))
+        assert answer.exists() or "unreachable=1" in done.stdout, done.stdout + done.stderr
+        result = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"failed": True}
         return Answer(bool(result.get("failed")), result, done.stdout + done.stderr)
 
     return run

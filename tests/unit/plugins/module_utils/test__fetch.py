@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, describe, piece
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen, piece
 from unit.plugins.holders import NOBODY, Held, Holders
 
 CONTENT = b"the original"
@@ -41,7 +41,8 @@ def held(tmp_path: Path, holders: Holders) -> Held:
 def described(**request: Any) -> dict[str, Any]:
     before = set(os.listdir("/proc/self/fd"))
     try:
-        return describe({**dict.fromkeys(FETCH_SPEC), **request})
+        with chosen({**dict.fromkeys(FETCH_SPEC), **request}) as (description, _fd):
+            return description
     finally:  # the pins end with the process of the module
         for fd in set(os.listdir("/proc/self/fd")) - before:
             if os.path.lexists(f"/proc/self/fd/{fd}") and os.readlink(f"/proc/self/fd/{fd}").endswith(" (deleted)"):

@@ -249,5 +249,5 @@ def test_nothing_is_left_open_when_the_mount_cannot_be_read(tmp_path: Path, monk
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(_folder, "mount_id_of", broken)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(RescueError, match="Input/output error"):
         open_folder(os.fsencode(tmp_path), {})

@@ -166,8 +166,8 @@ def test_without_privileges_all_else_is_kept() -> None:
 
 
 def test_content_that_nobody_vouches_for_is_private() -> None:
-    own = metadata(mode=0o6777, xattrs={CAPABILITY: NET_RAW, ACL: NOBODYS}).as_own()
-    assert own == metadata(mode=0o600, uid=0, gid=0, xattrs={})
+    own = metadata(mode=0o6777, xattrs={CAPABILITY: NET_RAW, ACL: NOBODYS}).as_own(5, 6)
+    assert own == metadata(mode=0o600, uid=5, gid=6, xattrs={})
 
 
 def test_what_the_user_gives_instead() -> None:

@@ -1,0 +1,35 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restore deleted files: by the module on the host, or the same over SFTP where nothing can be executed there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import RESTORE_SPEC, run_restore
+from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
+
+_display = Display()
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        options = self.validate_argument_spec(**RESTORE_SPEC)[1]
+
+        def over_sftp(host: Host) -> dict[str, Any]:
+            def log(line: str) -> None:
+                _display.v(line, host=task_vars.get("inventory_hostname"))
+
+            return run_restore(options, self._task.check_mode, self._task.diff, log, host)
+
+        return dict(result, **answer(self, options["transport"], self._task.args, task_vars, over_sftp))

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The task of restore_file: its options in, its answer out, whichever way leads to the host."""
+
+import re
+from typing import Any, Callable, Dict, List
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
+from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+
+_FILE_SPEC: Dict[str, Dict[str, Any]] = dict(SOURCE_SPEC, dest={"type": "str"})
+
+# How the options are checked, as AnsibleModule takes it.
+RESTORE_SPEC: Dict[str, Any] = {
+    "argument_spec": dict(
+        _FILE_SPEC,
+        files={"type": "list", "elements": "raw"},
+        path_prefix={"type": "str"},
+        owner={"type": "str"},
+        group={"type": "str"},
+        mode={"type": "str"},
+        force={"type": "bool", "default": False},
+        backup={"type": "bool", "default": False},
+        accept={"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
+        max_copies={"type": "int", "default": 3},
+        transport={"type": "str", "choices": ["auto", "module", "sftp"], "default": "auto"},
+    ),
+    "mutually_exclusive": [("files", name) for name in _FILE_SPEC],
+    "required_one_of": [("path", "path_b64", "source", "pid", "inode", "files", "path_prefix")],
+}
+
+_SHOWN_IN_DIFF = ("size", "owner", "group", "mode", "mtime", "checksum", "content_by")
+
+
+def run_restore(
+    params: Dict[str, Any], check_mode: bool, diff: bool, log: Callable[[str], None], host: Host
+) -> Dict[str, Any]:
+    """The answer of the task: ``changed``, ``files``, in diff mode ``diff``; with ``failed`` and ``msg`` if one failed.
+
+    ``params`` are options that `RESTORE_SPEC` has checked. Raises nothing that a user could cause.
+    """
+    try:
+        requests = _requests(params)
+        for_copies = [name for name in ("owner", "group", "mode") if params[name] is not None]
+        if for_copies and (params["path_prefix"] or not all("dest" in request for request in requests)):
+            raise RescueError("owner, group and mode are for files with dest: in place a file gets back those it had.")
+        prefix = path_bytes(params, "path_prefix")
+        results = restore(requests, prefix, _terms(params, check_mode, host), log, host)
+    except RescueError as error:
+        return {"failed": True, "changed": False, "msg": DO_NOT + str(error)}
+    except OSError as error:
+        msg = DO_NOT + "The host's processes could not be looked at: %s." % fault(error)
+        return {"failed": True, "changed": False, "msg": msg}
+    answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
+    if diff:
+        answer["diff"] = [_diff(result) for result in results if result["changed"]]
+    failed = [result for result in results if result["status"] == "failed"]
+    if failed:
+        answer.update(failed=True, msg=_failure(failed, len(results)))
+    return answer
+
+
+def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
+    if params["files"] is None:
+        single = {name: params[name] for name in _FILE_SPEC if params[name] is not None}
+        return [single] if single else []
+    validator = ArgumentSpecValidator(_FILE_SPEC)
+    requests = []
+    for number, item in enumerate(params["files"], 1):
+        result = validator.validate(item if isinstance(item, dict) else {"path": item})
+        if result.error_messages:
+            raise RescueError("Item %d of files: %s." % (number, "; ".join(result.error_messages)))
+        requests.append({key: value for key, value in result.validated_parameters.items() if value is not None})
+    return requests
+
+
+def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
+    owner, group, mode = params["owner"], params["group"], params["mode"]
+    if mode is not None and not re.match("0?[0-7]{1,4}$", mode):
+        raise RescueError("mode must be an octal string such as '0644', it is %r." % mode)
+    if params["max_copies"] < 1:
+        raise RescueError("max_copies must be at least 1.")
+    return Terms(
+        accept=params["accept"],
+        force=params["force"],
+        backup=params["backup"],
+        owner=None if owner is None else number_of(owner, host.user_names(), "user"),
+        group=None if group is None else number_of(group, host.group_names(), "group"),
+        mode=None if mode is None else int(mode, 8),
+        max_copies=params["max_copies"],
+        check_mode=check_mode,
+    )
+
+
+def _diff(result: Dict[str, Any]) -> Dict[str, Any]:
+    """What diff mode shows of one changed result: metadata and digests, never content."""
+    path = result.get("dest", result["path"])
+    return {
+        "before_header": path,
+        "after_header": "%s from %s" % (path, result["source"]["link"]),
+        "before": dict(result["replaced"], state="file") if "replaced" in result else {"state": "absent"},
+        "after": dict({key: result[key] for key in _SHOWN_IN_DIFF}, state="file"),
+    }
+
+
+def _failure(failed: List[Dict[str, Any]], total: int) -> str:
+    sentences = " ".join(result["msg"] for result in failed)
+    if total == 1:
+        return DO_NOT + sentences
+    return "%s%d of %d files could not be restored. %s" % (DO_NOT, len(failed), total, sentences)

@@ -1,0 +1,421 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The steps over SFTP: nothing is executed on the host, everything is decided by the same code as there.
+
+A descriptor is the number that the server has for what it opened for us (see `_sftp_session`).
+"""
+
+from __future__ import annotations
+
+import binascii
+import errno
+import hashlib
+import os
+import re
+import stat as modes
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+from ansible_collections.procfs.rescue.plugins.module_utils._accounts import names_by_number
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opened, Walk, walk_to_folder, walk_to_target
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import REMOTE
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
+    CREATE,
+    EXCLUSIVE,
+    PIECE,
+    READ,
+    WRITE,
+    Client,
+    change,
+    close,
+    copy_data,
+    fsync,
+    hardlink,
+    lstat,
+    mkdir,
+    names,
+    open_file,
+    posix_rename,
+    read,
+    readlink,
+    remove,
+    rename,
+    rmdir,
+    stat,
+    statvfs,
+    write,
+)
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
+    content as content_of,
+)
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_scan import file_of, scan
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_session import Session, path_of
+
+_HIDDEN = re.compile(rb"\.procfs-rescue\.[0-9a-f]{16}\Z")
+
+# One copy-data request must be answered within the time limit.
+_COPY = 16 * 1024 * 1024
+# Bytes that are read at once: as many as the requests of a window carry.
+_SPAN = 32 * PIECE
+
+# What SFTP carries of no file.
+NOT_CARRIED = ("xattrs", "acls", "capabilities", "subsecond_times")
+
+_READ_ONLY = 1  # ST_RDONLY, also of statvfs@openssh.com
+
+
+@contextmanager
+def sftp_host(connect: Callable[[], Client]) -> Iterator[Host]:
+    """The host that ``connect`` opens an SFTP session to. Raises OSError."""
+    session = Session(connect)
+    try:
+        yield _host(session)
+    finally:
+        session.client.close()
+
+
+def _host(session: Session) -> Host:
+    host = _SftpHost(session)
+    return Host(
+        scan=host.scan,
+        unpin=host.unpin,
+        readable=host.readable,
+        close=session.close,
+        open_folder=host.open_folder,
+        open_target=host.open_target,
+        mode_of=host.mode_of,
+        open_file=host.open_file,
+        room=host.room,
+        witnesses=host.witnesses,
+        user_names=lambda: host.names_of(b"/etc/passwd"),
+        group_names=lambda: host.names_of(b"/etc/group"),
+        own_ids=host.own_ids,
+        size=host.size,
+        content=host.content,
+        digests=host.digests,
+        read_metadata=host.read_metadata,
+        apply_metadata=host.apply_metadata,
+        differences=host.differences,
+        sweep_once=host.sweep_once,
+        draft_in=host.draft_in,
+        clone_content=lambda _source, _target: False,
+        copy_content=host.copy_content,
+        publish=host.publish,
+        replace=host.replace,
+        link_again=lambda _fd, _folder, _name, _replacing: False,
+        is_named=host.is_named,
+    )
+
+
+class _SftpHost:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._alive: set[bytes] = set()
+        self._parents_of_remote: set[bytes] = set()
+        self._walk = Walk(
+            start=lambda folder: b"/" if folder is None else path_of(folder),
+            enter=self._enter,
+            owner_and_mode=self._owner_and_mode,
+            readlink=lambda path: session.run(readlink(path)),
+            leave=lambda _path: None,
+            open=self._open,
+            close=session.close,
+        )
+
+    # The walk: what has been reached is a path, and what is opened in the end must have that very name.
+
+    def _enter(self, folder: bytes, name: bytes) -> bytes:
+        path = os.path.join(folder, name)
+        status = self.session.run(lstat(folder + b"/."))
+        if not modes.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        self.session.run(lstat(path))
+        return path
+
+    def _owner_and_mode(self, path: bytes) -> tuple[int, int]:
+        status = self.session.run(stat(path) if path.startswith(b"/proc/self/fd/") else lstat(path))
+        return status.st_uid, status.st_mode
+
+    def _open(self, path: bytes) -> Opened:
+        if not modes.S_ISDIR(self._owner_and_mode(path)[1]):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        folder = self.session.open_folder(path)
+        facts = self.session.facts_of(folder)
+        if facts.name != path:
+            self.session.close(folder)
+            raise OSError(errno.ESTALE, "it was exchanged for another while it was looked at")
+        return Opened(folder, facts.name, facts.mount_id)
+
+    def open_folder(self, path: bytes, mounts: dict[int, Mount]) -> Folder:
+        return walk_to_folder(path, mounts, self._walk)
+
+    def open_target(self, path: bytes, mounts: dict[int, Mount]) -> Target:
+        return walk_to_target(path, mounts, self._walk)
+
+    def mode_of(self, folder: int, name: bytes) -> int | None:
+        try:
+            mode: int = self.session.run(lstat(path_of(folder, name))).st_mode
+        except FileNotFoundError:
+            return None
+        return mode
+
+    def open_file(self, folder: int, name: bytes) -> int | None:
+        mode = self.mode_of(folder, name)
+        if mode is None or not modes.S_ISREG(mode):
+            return None
+        return self.session.open_file(path_of(folder, name), READ)
+
+    def room(self, folder: int) -> Room:
+        if not self.session.has(b"statvfs@openssh.com"):
+            return Room(False, None)
+        found = self.session.run(statvfs(path_of(folder, b".")))
+        fragment_size, blocks, free, flags = found[1], found[2], found[3], found[9]
+        return Room(bool(flags & _READ_ONLY), fragment_size * free if blocks else None)
+
+    # Who is who.
+
+    def names_of(self, path: bytes) -> dict[int, str]:
+        try:
+            return names_by_number(self.session.run(content_of(path)))
+        except FileNotFoundError:
+            return {}
+
+    def own_ids(self) -> tuple[int, int]:
+        status = self.session.run(stat(b"/proc/self"))
+        return status.st_uid, status.st_gid
+
+    def witnesses(self, _paths: Iterable[bytes]) -> dict[bytes, Witness]:
+        return {}
+
+    # Holders.
+
+    def scan(self, pin: Callable[[Sighting], bool]) -> Scan:
+        seen = scan(self.session, pin, self._alive)
+        remote = [mount for mount in seen.mounts.values() if mount.fs_type.startswith(REMOTE)]
+        self._parents_of_remote = {os.path.dirname(mount.mount_point) for mount in remote}
+        return seen
+
+    def unpin(self, sightings: Iterable[Sighting]) -> None:
+        self.session.close_all(one.handle for one in sightings if one.handle is not None)
+
+    @contextmanager
+    def readable(self, sighting: Sighting) -> Iterator[int]:
+        number = sighting.handle
+        if number is None:
+            number = self._reopened(sighting)
+        try:
+            self._check(sighting, number)
+            yield number
+        finally:
+            if sighting.handle is None:
+                self.session.close(number)
+
+    def _reopened(self, sighting: Sighting) -> int:
+        link = sighting.link.encode()
+        try:
+            if not modes.S_ISREG(self.session.run(stat(link)).st_mode):
+                raise RescueError("%s leads to no regular file." % sighting.link, ["not_regular"])
+            return self.session.open_file(link, READ)
+        except FileNotFoundError as error:
+            gone = "%s is gone: its holder ended or closed the file." % sighting.link
+            raise RescueError(gone, ["holder_changed"]) from error
+
+    def _check(self, sighting: Sighting, number: int) -> None:
+        now, then = file_of(self.session.facts_of(number), sighting.mount, sighting.file.inode), sighting.file
+        if (now.identity, now.uid, now.mode) != (then.identity, then.uid, then.mode):
+            other = "%s leads to another file by now, or its owner or mode changed." % sighting.link
+            raise RescueError(other, ["holder_changed"])
+
+    # Content and metadata of what is open.
+
+    def size(self, number: int) -> int:
+        size: int = self.session.run(stat(path_of(number))).st_size
+        return size
+
+    def content(self, number: int) -> Iterator[bytes]:
+        """The content, piece by piece; a file that grows meanwhile is read as long as it was at first."""
+        size = self.size(number)
+        handle = self.session.run(open_file(path_of(number), READ))
+        try:
+            for start in range(0, size, _SPAN):
+                offsets = range(start, min(start + _SPAN, size), PIECE)
+                tasks = [read(handle, offset, min(PIECE, size - offset)) for offset in offsets]
+                for piece in self.session.together(tasks):
+                    if isinstance(piece, OSError):
+                        raise piece
+                    yield piece
+        finally:
+            self.session.run(close(handle))
+
+    def digests(self, number: int, algorithms: Iterable[str]) -> dict[str, str]:
+        hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms}
+        for piece in self.content(number):
+            for state in hashes.values():
+                state.update(piece)
+        return {algorithm: state.hexdigest() for algorithm, state in hashes.items()}
+
+    def read_metadata(self, number: int) -> Metadata:
+        status = self.session.run(stat(path_of(number)))
+        return Metadata(
+            mode=modes.S_IMODE(status.st_mode),
+            uid=status.st_uid,
+            gid=status.st_gid,
+            atime_ns=status.st_atime * 10**9,
+            mtime_ns=status.st_mtime * 10**9,
+            xattrs={},
+        )
+
+    def apply_metadata(self, number: int, wanted: Metadata) -> None:
+        """In the order of `_metadata.apply_metadata`: chown(2) takes setuid away."""
+        path = path_of(number)
+        try:
+            self.session.run(change(path, st_uid=wanted.uid, st_gid=wanted.gid))
+        except OSError:
+            wanted = wanted.without_privileges()
+        with suppress(OSError):
+            self.session.run(change(path, st_mode=wanted.mode))
+        with suppress(OSError):
+            self.session.run(change(path, st_atime=wanted.atime_ns // 10**9, st_mtime=wanted.mtime_ns // 10**9))
+
+    def differences(self, number: int, wanted: Metadata) -> list[str]:
+        found = self.read_metadata(number)
+        fields = (
+            ("owner", wanted.uid, found.uid),
+            ("group", wanted.gid, found.gid),
+            ("mode", wanted.mode, found.mode),
+            ("mtime", wanted.mtime_ns // 10**9, found.mtime_ns // 10**9),
+        )
+        return [name for name, wants, has in fields if wants != has] + list(NOT_CARRIED)
+
+    # copy and publish.
+
+    def sweep_once(self, folder: int, swept: set[tuple[int, int]]) -> None:
+        facts = self.session.facts_of(folder)
+        key = (facts.mount_id, facts.inode or folder)
+        # To list a folder the server asks for the attributes of all in it, of dead mounts too.
+        if key in swept or facts.name in self._parents_of_remote:
+            return
+        swept.add(key)
+        for name in self.session.run(names(path_of(folder))):
+            # SFTP has no locks; a run that lives has its hidden folder open, and the scan saw that.
+            if _HIDDEN.match(name) and name not in self._alive:
+                with suppress(OSError):
+                    self._remove_hidden(path_of(folder, name))
+
+    def _remove_hidden(self, path: bytes) -> None:
+        if modes.S_ISDIR(self.session.run(lstat(path)).st_mode):
+            with suppress(FileNotFoundError):
+                self.session.run(remove(path + b"/" + DRAFT))
+            self.session.run(rmdir(path))
+
+    @contextmanager
+    def hidden_in(self, folder: int) -> Iterator[int]:
+        path = path_of(folder, b".procfs-rescue." + binascii.hexlify(os.urandom(8)))
+        self.session.run(mkdir(path, 0o700))
+        hidden = self.session.open_folder(path)
+        try:
+            yield hidden
+        finally:
+            with suppress(OSError):
+                self.session.run(remove(path_of(hidden, DRAFT)))
+            with suppress(OSError):
+                self.session.close(hidden)
+            with suppress(OSError):
+                self.session.run(rmdir(path))
+
+    @contextmanager
+    def draft_in(self, folder: int) -> Iterator[Draft]:
+        with self.hidden_in(folder) as hidden:
+            number = self.session.open_file(path_of(hidden, DRAFT), READ | WRITE | CREATE | EXCLUSIVE, 0o600)
+            try:
+                yield Draft(number, hidden)
+            finally:
+                with suppress(OSError):
+                    self.session.close(number)
+
+    def copy_content(self, source: int, target: int) -> None:
+        size = self.size(source)
+        self.session.run(change(path_of(target), st_size=0))
+        if self.session.has(b"copy-data"):
+            self._copy_on_server(source, target, size)
+        else:
+            self._copy_through_here(source, target)
+        self.session.run(change(path_of(target), st_size=size))
+
+    def _copy_on_server(self, source: int, target: int, size: int) -> None:
+        reader = self.session.run(open_file(path_of(source), READ))
+        writer = self.session.handle(target)
+        try:
+            for offset in range(0, size, _COPY):
+                self.session.run(copy_data(reader, writer, offset, min(_COPY, size - offset)))
+        finally:
+            self.session.run(close(reader))
+
+    def _copy_through_here(self, source: int, target: int) -> None:
+        handle = self.session.handle(target)
+        offset = 0
+        for piece in self.content(source):
+            if piece.strip(b"\0"):  # what is all zeros stays a hole
+                self.session.run(write(handle, offset, piece))
+            offset += len(piece)
+
+    def publish(self, draft: Draft, folder: int, name: bytes) -> None:
+        self._fsync(draft.fd)
+        old, new = _hidden_path(draft), path_of(folder, name)
+        try:
+            self.session.run(hardlink(old, new))
+        except OSError as error:
+            if self.mode_of(folder, name) is not None:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+            # Without that extension, or on a file system without hard links; SFTP's own rename never replaces.
+            self.session.run(rename(old, new))
+
+    def replace(self, draft: Draft, folder: int, name: bytes, backup: bool) -> bytes | None:
+        self._fsync(draft.fd)
+        new = path_of(folder, name)
+        saved = None
+        if backup and self.mode_of(folder, name) is not None:
+            saved = b"%s.%s~" % (name, time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime()).encode())
+            self.session.run(hardlink(new, path_of(folder, saved)))
+        try:
+            self.session.run(posix_rename(_hidden_path(draft), new))
+        except OSError:
+            if saved is not None:
+                self.session.run(remove(path_of(folder, saved)))
+            raise
+        return saved
+
+    def _fsync(self, number: int) -> None:
+        if self.session.has(b"fsync@openssh.com"):
+            self.session.run(fsync(self.session.handle(number)))
+
+    def is_named(self, number: int, folder: int, name: bytes) -> bool:
+        found = self.open_file(folder, name)
+        if found is None:
+            return False
+        try:
+            return self._identity(found) == self._identity(number)
+        finally:
+            self.session.close(found)
+
+    def _identity(self, number: int) -> tuple[Any, ...]:
+        facts = self.session.facts_of(number)
+        if facts.inode is not None:
+            return facts.mount_id, facts.inode
+        status = facts.stat  # before Linux 5.14 nothing tells more
+        return facts.mount_id, status.st_uid, status.st_gid, status.st_mode, status.st_size, status.st_mtime
+
+
+def _hidden_path(draft: Draft) -> bytes:
+    return path_of(cast(int, draft.hidden), DRAFT)  # nothing over SFTP is nameless

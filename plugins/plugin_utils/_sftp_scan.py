@@ -1,0 +1,313 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""scan over SFTP: what `_scan` does, with many requests under way at once.
+
+Only what stat calls a regular file is opened, and everything is read from what is open then. What SFTP does not tell is
+not guessed: nlink is 0, allocated is the size, and a file whose inode or mount namespace is unknown is ``unproven``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat as modes
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Process, Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
+    READ,
+    SessionError,
+    Task,
+    content,
+    lstat,
+    names,
+    readlink,
+    stat,
+)
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_session import Facts, Session
+
+# How many files are opened at a time to look at them.
+_BATCH = 64
+# Descriptors that the server may keep open for us: sshd's own limit is 1024 at least.
+_PINS = 512
+# How many hanging file systems are got around, each costs one time limit.
+_RESTARTS = 5
+
+_ACCESS = {modes.S_IRUSR: "read", modes.S_IWUSR: "write", modes.S_IRUSR | modes.S_IWUSR: "both"}
+
+
+class _Link(NamedTuple):
+    pid: int
+    via: str
+    name: str
+    fd: int | None
+    executable: bool
+    access: str | None
+
+    @property
+    def path(self) -> bytes:
+        return b"/proc/%d/%s" % (self.pid, self.name.encode())
+
+
+class _Known(NamedTuple):
+    """Of a process, read before its files are opened."""
+
+    process: Process
+    mounts: dict[int, Mount]
+
+
+def scan(session: Session, pin: Callable[[Sighting], bool], alive: set[bytes]) -> Scan:
+    """As `_scan.scan`; ``alive`` is given the names of hidden folders that a living run has open.
+
+    Raises SessionError.
+    """
+    stuck: set[bytes] = set()
+    for attempt in itertools.count():
+        walk = _Walk(session, pin, alive, stuck)
+        try:
+            return walk.run()
+        except SessionError as error:
+            link = None if error.stuck is None else walk.link_of(error.stuck.arguments[0])
+            if link is None or attempt == _RESTARTS:
+                raise
+            stuck.add(walk.mount_point_of(link))
+            session.reopen()
+    raise AssertionError
+
+
+class _Walk:
+    def __init__(self, session: Session, pin: Callable[[Sighting], bool], alive: set[bytes], stuck: set[bytes]) -> None:
+        self.session = session
+        self.pin = pin
+        self.alive = alive
+        self.stuck = stuck
+        self.skipped: dict[str, int] = {}
+        self.unreadable: set[int] = set()
+        self.own_mounts = _procfs.mounts(session.run(content(b"/proc/self/mountinfo")))
+        self.texts: dict[_Link, bytes] = {}
+        self.unknown = itertools.count(1)
+        self.pins_left = _PINS
+
+    def run(self) -> Scan:
+        myself = int(self.session.run(readlink(b"/proc/self")))
+        pids = [int(name) for name in self.session.run(names(b"/proc")) if name.isdigit() and int(name) != myself]
+        links = [link for link in self._links(pids) if not self._is_stuck(link)]
+        known = self._known(sorted({link.pid for link in links}))
+        links = [link for link in links if link.pid in known]
+        sightings: list[Sighting] = []
+        for start in range(0, len(links), _BATCH):
+            sightings += self._sightings(links[start : start + _BATCH], known)
+        gone = self.session.together([lstat(b"/proc/%d" % pid) for pid in sorted(self.unreadable)])
+        unreadable = sum(not isinstance(found, OSError) for found in gone)
+        return Scan(sightings, len(pids), unreadable, self.skipped, self.own_mounts)
+
+    def link_of(self, path: Any) -> _Link | None:
+        return next((link for link in self.texts if link.path == path), None)
+
+    def mount_point_of(self, link: _Link) -> bytes:
+        """By its name alone, as far as that is to be believed: the worst is that files are skipped, and named."""
+        text = self.texts[link]
+        points = [mount.mount_point for mount in self.own_mounts.values()]
+        below = [point for point in points if point != b"/" and text.startswith(point + b"/")]
+        return max(below, key=len) if below else text
+
+    def _is_stuck(self, link: _Link) -> bool:
+        point = self.mount_point_of(link)
+        if point not in self.stuck:
+            return False
+        self.skipped[printable(point)] = self.skipped.get(printable(point), 0) + 1
+        return True
+
+    def _note(self, pid: int, result: Any) -> bool:
+        """Whether there is a result; why there is none is noted unless the process or the link went away."""
+        if not isinstance(result, OSError):
+            return True
+        if not isinstance(result, FileNotFoundError):
+            self.unreadable.add(pid)
+        return False
+
+    def _links(self, pids: list[int]) -> list[_Link]:
+        """The links that say deleted."""
+        listed = self.session.together([names(b"/proc/%d/fd" % pid) for pid in pids])
+        maps = self.session.together([content(b"/proc/%d/maps" % pid) for pid in pids])
+        candidates = [_Link(pid, "exe", "exe", None, True, "read") for pid in pids]
+        found: list[_Link] = []
+        for pid, descriptors, mappings in zip(pids, listed, maps, strict=True):
+            if self._note(pid, descriptors) and not isinstance(descriptors, OSError):
+                candidates += [
+                    _Link(pid, "fd", "fd/" + name.decode(), int(name), False, None)
+                    for name in descriptors
+                    if name.isdigit()
+                ]
+            if self._note(pid, mappings) and not isinstance(mappings, OSError):
+                found += [_mapped(pid, mapping) for mapping in _procfs.deleted_maps(mappings)]
+        candidates += found
+        texts = self.session.together([readlink(link.path) for link in candidates])
+        for link, text in zip(candidates, texts, strict=True):
+            if self._note(link.pid, text) and not isinstance(text, OSError):
+                self.texts[link] = text
+                if b"/.procfs-rescue." in text:
+                    self.alive.add(os.path.basename(text))
+        return [link for link in candidates if link in self.texts and _says_deleted(self.texts[link])]
+
+    def _known(self, pids: list[int]) -> dict[int, _Known]:
+        found = self.session.together([_known(pid) for pid in pids])
+        return {
+            pid: known
+            for pid, known in zip(pids, found, strict=True)
+            if self._note(pid, known) and not isinstance(known, OSError)
+        }
+
+    def _sightings(self, links: list[_Link], known: dict[int, _Known]) -> Iterator[Sighting]:
+        stats = self.session.together([stat(link.path) for link in links])
+        regular = [
+            link
+            for link, found in zip(links, stats, strict=True)
+            if self._note(link.pid, found) and not isinstance(found, OSError) and modes.S_ISREG(found.st_mode)
+        ]
+        numbers = self.session.open_files([link.path for link in regular], READ)
+        opened = [(link, number) for link, number in zip(regular, numbers, strict=True) if self._note(link.pid, number)]
+        facts = self.session.facts(number for _link, number in opened if not isinstance(number, OSError))
+        modes_of_links = self.session.together([lstat(link.path) for link, _number in opened])
+        again = self.session.together([content(b"/proc/%d/stat" % link.pid) for link, _number in opened])
+        kept: set[int] = set()
+        for (link, number), fact, own, now in zip(opened, facts, modes_of_links, again, strict=True):
+            if isinstance(fact, OSError) or isinstance(now, OSError) or isinstance(number, OSError):
+                self._note(link.pid, fact)
+                continue
+            if _procfs.start_time(now) != known[link.pid].process.start_time:
+                continue  # another process by now
+            access = link.access
+            if access is None:
+                bits = 0 if isinstance(own, OSError) else own.st_mode & (modes.S_IRUSR | modes.S_IWUSR)
+                access = _ACCESS.get(bits, "read")
+            sighting = self._sighting(link, access, fact, known[link.pid])
+            if sighting is None:
+                continue
+            if self.pins_left and self.pin(sighting):
+                self.pins_left -= 1
+                kept.add(number)
+                sighting = sighting._replace(handle=number)
+            yield sighting
+        self.session.close_all(
+            number for _link, number in opened if not isinstance(number, OSError) and number not in kept
+        )
+
+    def _sighting(self, link: _Link, access: str, fact: Facts, known: _Known) -> Sighting | None:
+        """None where the file is live."""
+        if not _says_deleted(fact.name) or not modes.S_ISREG(fact.stat.st_mode):
+            return None
+        mount = self.own_mounts.get(fact.mount_id)
+        foreign = None
+        if mount is None:
+            mount = known.mounts.get(fact.mount_id)
+            foreign = "untrusted" if mount is None else "unproven"
+        if not fact.name.endswith(DELETED) and (mount is None or not mount.fs_type.startswith(("nfs", "fuse"))):
+            return None
+        if fact.inode is None and foreign is None:
+            foreign = "unproven"
+        file = self._file(fact, mount)
+        if foreign is None and self._is_live(fact.name, file):
+            return None
+        path = fact.name[: -len(DELETED)] if fact.name.endswith(DELETED) else fact.name
+        place = None if mount is None else _place.place_of(mount, path)
+        host_path: bytes | None = path
+        if fact.mount_id not in self.own_mounts:
+            host_path = None if place is None else _place.host_path(place, self.own_mounts.values())
+        return Sighting(
+            process=known.process,
+            via=link.via,
+            fd=link.fd,
+            access=access,
+            executable=link.executable,
+            link=link.path.decode(),
+            path=path,
+            file=file,
+            handle=None,
+            mount=mount,
+            place=place,
+            foreign=foreign,
+            host_path=host_path,
+        )
+
+    def _file(self, fact: Facts, mount: Mount | None) -> File:
+        return file_of(fact, mount, -next(self.unknown))
+
+    def _is_live(self, text: bytes, file: File) -> bool:
+        """Whether the very file has one of the names that its link may mean."""
+        if not text.endswith(DELETED):
+            return False
+        candidates = [text, text[: -len(DELETED)]]
+        found = self.session.together([lstat(name) for name in candidates])
+        for name, status in zip(candidates, found, strict=True):
+            if isinstance(status, OSError) or not modes.S_ISREG(status.st_mode):
+                continue
+            try:
+                number = self.session.open_file(name, READ)
+            except FileNotFoundError:
+                continue
+            try:
+                fact = self.session.facts_of(number)
+            finally:
+                self.session.close(number)
+            if file_of(fact, self.own_mounts.get(fact.mount_id), 0).identity == file.identity:
+                return True
+        return False
+
+
+def file_of(fact: Facts, mount: Mount | None, unknown: int) -> File:
+    """``device`` is that of the mount's row; ``unknown`` is the inode where the kernel does not tell it."""
+    status = fact.stat
+    return File(
+        device=0 if mount is None else device_of(mount),
+        inode=unknown if fact.inode is None else fact.inode,
+        mode=status.st_mode,
+        nlink=0,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size,
+        allocated=status.st_size,
+        mtime_ns=status.st_mtime * 10**9,
+    )
+
+
+def device_of(mount: Mount) -> int:
+    major, _colon, minor = mount.device.partition(":")
+    return os.makedev(int(major), int(minor))
+
+
+def _says_deleted(text: bytes) -> bool:
+    return text.endswith(DELETED) or RENAMED.search(text) is not None
+
+
+def _mapped(pid: int, mapping: _procfs.DeletedMap) -> _Link:
+    permissions = mapping.permissions
+    access = "both" if "w" in permissions and "s" in permissions else "read"
+    return _Link(pid, "map", "map_files/" + mapping.address, None, "x" in permissions, access)
+
+
+def _known(pid: int) -> Task[_Known]:
+    top = b"/proc/%d/" % pid
+    stat_text = yield from content(top + b"stat")
+    started = _procfs.start_time(stat_text)
+    uid = _procfs.uid((yield from content(top + b"status")))
+    if started is None or uid is None:
+        raise OSError(5, "odd content of /proc/%d/stat or status" % pid)
+    try:
+        exe = yield from readlink(top + b"exe")
+    except OSError:  # unreadable exe was noted before
+        exe = b""
+    try:
+        cgroup = yield from content(top + b"cgroup")
+    except OSError:  # a kernel without cgroups
+        cgroup = b""
+    mounts = _procfs.mounts((yield from content(top + b"mountinfo")))
+    comm = stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")]
+    return _Known(Process(pid, started, comm, exe, uid, cgroup), mounts)
