@@ -41,6 +41,10 @@ class Wish(NamedTuple):
     checksum: Optional[Witness] = None
     in_place: bool = True
 
+    @property
+    def is_only_named(self) -> bool:
+        return self.path is not None and self.link is None and self.claim == ANY
+
     def means(self, sighting: Sighting) -> bool:
         """Whether the sighting is a candidate.
 
@@ -55,6 +59,12 @@ class Wish(NamedTuple):
         if self.claim.pid is not None:
             return sighting.process.pid == self.claim.pid
         return self.path is not None
+
+
+_RENAMED = (
+    "No process holds a file that was called %s at last. Held is what rpm may have renamed, which adds ; and digits to "
+    "the old file's name: %s. But no package is known to own %s: choose by source or checksum if it is the one."
+)
 
 
 class Candidate(NamedTuple):
@@ -177,10 +187,12 @@ def find(
         refused = ["%s was not believed: %s" % (one.sighting.link, sentence(one.reasons)) for one in found]
         reasons = sorted({reason for one in found for reason in one.reasons})
         raise RescueError("Refused to restore %s. %s." % (what, ". ".join(refused)), reasons)
-    if witness is None:
-        # What was called just so goes before what may have been renamed by rpm.
-        called_so = [one for one in believed if wish.path in (one.sighting.path, one.sighting.host_path)]
-        believed = called_so or believed
+    if witness is None and wish.is_only_named:
+        # Only what a package owns was renamed by rpm; others may be called like that.
+        renamed = believed
+        believed = [one for one in believed if wish.path in (one.sighting.path, one.sighting.host_path)]
+        if not believed:
+            raise RescueError(_RENAMED % (what, ", ".join(_named(one) for one in renamed), what), ["not_held"])
     return believed[0] if len(believed) == 1 else _proven(believed, witness, what, host)
 
 
@@ -242,7 +254,8 @@ def _named(candidate: Candidate) -> str:
         modified = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     except (OSError, OverflowError, ValueError):  # anybody may give a file any time
         modified = "at %d" % seconds
-    return "%s (inode %d, %d bytes, modified %s)" % (candidate.sighting.link, file.inode, file.size, modified)
+    about = (candidate.sighting.link, file.inode, file.size, file.uid, modified)
+    return "%s (inode %d, %d bytes, owner %d, modified %s)" % about
 
 
 def _number(options: Dict[str, Any], name: str) -> Optional[int]:

@@ -11,6 +11,7 @@ host knows an opened file or folder.
 """
 
 import os
+from functools import partial
 from typing import Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
@@ -136,3 +137,8 @@ LOCAL = Host(
     link_again=link_again,
     is_named=is_named,
 )
+
+
+def local_host(warn: Callable[[str], object]) -> Host:
+    """`LOCAL`, which tells ``warn`` when its package database cannot be asked."""
+    return LOCAL._replace(witnesses=partial(package_witnesses, warn=warn))

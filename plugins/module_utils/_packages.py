@@ -11,127 +11,95 @@ Read directly, or by the package manager's own tool; never through anything that
 
 import os
 import re
-import subprocess
-from typing import Dict, Iterable, Iterator, List, Set, Tuple
+from typing import Callable, Dict, Iterable, List, Set, Tuple
 
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._rpm import rpm_witnesses
 
-_DPKG = b"/var/lib/dpkg"
+_INFO = b"/var/lib/dpkg/info"
 
-# Folders of / that the /usr merge made symlinks; dpkg may know a file under either name.
-_MERGED = re.compile(rb"/(?:usr/)?((?:bin|sbin|lib|lib32|lib64|libx32|libo32)/.*)\Z", re.S)
+_MD5_LINE = re.compile(rb"[0-9a-f]{32}  ")
 
-# rpm-tag values of FILEDIGESTALGO (RFC 4880, 9.4); without one the database is of the MD5 days.
-_RPM_ALGORITHMS = {"1": "md5", "2": "sha1", "8": "sha256", "9": "sha384", "10": "sha512", "11": "sha224"}
-_RPM_FORMAT = "[%{FILENAMES}\\t%{FILEDIGESTS}\\n]%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\\t%{FILEDIGESTALGO}\\n"
+# What the merges of / with /usr, and of /usr/sbin with /usr/bin, made symlinks; packages may use any of the names.
+_MERGED = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/libo32", b"/usr/sbin")
 
-
-def package_witnesses(paths: Iterable[bytes]) -> Dict[bytes, Witness]:
-    """For each of ``paths`` that a package owns with a digest: what the database says. One pass for all of them."""
-    wanted = set(paths)
-    found = _dpkg_witnesses(wanted)
-    unknown = wanted.difference(found)
-    if unknown:
-        found.update(_rpm_witnesses(unknown))
-    return found
+_SILENT = (
+    "The package database could not be asked: %s. What it says of the files is not known, no content is proven by it."
+)
 
 
-def _dpkg_witnesses(paths: Set[bytes]) -> Dict[bytes, Witness]:
+def package_witnesses(
+    paths: Iterable[bytes], warn: Callable[[str], object] = lambda _sentence: None
+) -> Dict[bytes, Witness]:
+    """For each of ``paths`` whose content a package vouches for: what the database says. One pass for all of them.
+
+    ``warn`` is told of a database that is there and cannot be asked: it neither proves nor disowns any content then.
+    """
+    merged = {top: os.path.realpath(top) for top in _MERGED if os.path.islink(top)}
+    names = {path: _aliases(path, merged) for path in paths}
     found: Dict[bytes, Witness] = {}
-    try:
-        lists = [name for name in os.listdir(_DPKG + b"/info") if name.endswith(b".md5sums")]
-        diversions = _diversions()
-    except OSError:
-        return found
-    # The name in the package -> the paths on disk that it may stand for.
-    recorded: Dict[bytes, List[bytes]] = {}
-    for path in paths:
-        for alias in _aliases(path):
-            source = next((original for original, diverted, _package in diversions if diverted == alias), alias)
-            recorded.setdefault(source.lstrip(b"/"), []).append(path)
-    if not recorded:
-        return found
-    line = re.compile(rb"^([0-9a-f]{32})  (" + b"|".join(re.escape(name) for name in sorted(recorded)) + rb")$", re.M)
-    for name in lists:
-        package = name[: -len(b".md5sums")].partition(b":")[0]
+    for ask in (_dpkg_witnesses, rpm_witnesses):
+        unknown = {path: names[path] for path in names if path not in found}
         try:
-            with open(_DPKG + b"/info/" + name, "rb") as file:
-                content = file.read()
-        except OSError:  # dpkg may run beside us
-            continue
-        for digest, source in line.findall(content):
-            on_disk = _diverted(b"/" + source, package, diversions)
-            for path in recorded[source]:
-                if on_disk in _aliases(path):
-                    found[path] = Witness("package", "md5", digest.decode("ascii"), package.decode("utf-8", "replace"))
+            known = ask({name for aliases in unknown.values() for name in aliases})
+        except OSError as error:
+            warn(_SILENT % fault(error))
+        except RescueError as error:
+            warn(_SILENT % error)
+        else:
+            found.update((path, known[name]) for path, aliases in unknown.items() for name in aliases if name in known)
     return found
+
+
+def _aliases(path: bytes, merged: Dict[bytes, bytes]) -> List[bytes]:
+    """All names of what ``path`` is the name of; ``merged`` folders lead to others."""
+    own = next((target + path[len(top) :] for top, target in merged.items() if path.startswith(top + b"/")), path)
+    others = [top + own[len(target) :] for top, target in merged.items() if own.startswith(target + b"/")]
+    return list(dict.fromkeys([path, own, *others]))
+
+
+def _dpkg_witnesses(wanted: Set[bytes]) -> Dict[bytes, Witness]:
+    """For each name of ``wanted`` under which dpkg put a file there: its digest. Raises OSError."""
+    try:
+        lists = [name[: -len(b".md5sums")] for name in os.listdir(_INFO) if name.endswith(b".md5sums")]
+    except FileNotFoundError:
+        return {}
+    diversions = _diversions()
+    sources = wanted.union(source for source, place, _keeper in diversions if place in wanted)
+    found = {}
+    for package in lists if wanted else ():
+        for line in _lines(package + b".md5sums"):
+            name = b"/" + line[34:]
+            if name not in sources or not _MD5_LINE.match(line):
+                continue
+            keeps = package.partition(b":")[0]
+            place = next((to for source, to, keeper in diversions if source == name and keeper != keeps), name)
+            if place in wanted and _vouches(package, name):
+                found[place] = Witness("package", "md5", line[:32].decode("ascii"), printable(keeps))
+    return found
+
+
+def _vouches(package: bytes, name: bytes) -> bool:
+    """Whether the package still has the file, which another may have replaced, and nobody is to change it.
+
+    Most packages leave their configuration out of their md5sums, but not all.
+    """
+    configuration = [line[line.find(b"/") :] for line in _lines(package + b".conffiles")]  # a flag may stand before
+    return name in _lines(package + b".list") and name not in configuration
 
 
 def _diversions() -> List[Tuple[bytes, bytes, bytes]]:
-    """(path in the packages, path on disk, package that keeps the path) of dpkg-divert(1)."""
-    try:
-        with open(_DPKG + b"/diversions", "rb") as file:
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
-        return []
+    """(name in the packages, name on disk, package that keeps the name) of dpkg-divert(1); ":" is the administrator."""
+    lines = _lines(b"../diversions")
     return [(lines[at], lines[at + 1], lines[at + 2]) for at in range(0, len(lines) - 2, 3)]
 
 
-def _diverted(path: bytes, package: bytes, diversions: List[Tuple[bytes, bytes, bytes]]) -> bytes:
-    """Where the file that ``package`` calls ``path`` lies on disk; ":" stands for the administrator."""
-    aliases = _aliases(path)
-    for original, diverted, keeper in diversions:
-        if original in aliases and keeper != package:
-            return diverted
-    return path
-
-
-def _aliases(path: bytes) -> Tuple[bytes, ...]:
-    match = _MERGED.match(path)
-    if match is None:
-        return (path,)
-    top = b"/" + match.group(1).partition(b"/")[0]
-    # Only where the merge was really done are both names the same file.
-    if not os.path.islink(top):
-        return (path,)
-    return (b"/" + match.group(1), b"/usr/" + match.group(1))
-
-
-def _rpm_witnesses(paths: Set[bytes]) -> Dict[bytes, Witness]:
-    """One question for all paths; rpm answers for those that it knows."""
-    names: Dict[bytes, List[bytes]] = {}
-    for path in paths:
-        for name in _aliases(path):
-            names.setdefault(name, []).append(path)
+def _lines(name: bytes) -> List[bytes]:
+    """Of a file of the database; there is none of what a package does not have, or lost since dpkg runs beside us."""
     try:
-        answer = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module here
-            ["/usr/bin/rpm", "-qf", "--qf", _RPM_FORMAT, "--", *names],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=60,
-            check=False,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return {
-        path: Witness("package", algorithm, digest, package)
-        for name, digest, algorithm, package in _rpm_records(answer)
-        for path in names.get(name, [])
-    }
-
-
-def _rpm_records(answer: bytes) -> Iterator[Tuple[bytes, str, str, str]]:
-    """(path, digest, algorithm, package); the package's own line closes its files."""
-    files: List[Tuple[bytes, str]] = []
-    for line in answer.split(b"\n"):
-        name, separator, value = line.rpartition(b"\t")
-        text = value.decode("ascii", "replace")
-        if separator and name.startswith(b"/"):
-            files.append((name, text))
-        elif separator:
-            algorithm = _RPM_ALGORITHMS.get(text, "md5")
-            for path, digest in files:
-                if digest:
-                    yield path, digest, algorithm, name.decode("utf-8", "replace")
-            files = []
+        with open(os.path.join(_INFO, name), "rb") as file:
+            return file.read().split(b"\n")
+    except FileNotFoundError:
+        return []

@@ -205,7 +205,8 @@ class _Rescue:
         path = seen.find(job.wish, None, (), job.wish.checksum).sighting.host_path
         if path is None:
             raise RescueError("%s had no name on this host that it could get back: give dest." % job.what, ["no_name"])
-        return self.host.open_target(original_path(path), self.mounts)
+        owned = self.host.witnesses([original_path(path)])
+        return self.host.open_target(original_path(path) if owned else path, self.mounts)
 
     def _told(self, job: _Job, target: Target, candidate: Candidate, outcome: Outcome) -> Result:
         path, link = printable(target.path), candidate.sighting.link

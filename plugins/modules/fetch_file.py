@@ -144,6 +144,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen, piece
+from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
 
 
 def main() -> None:
@@ -154,7 +155,7 @@ def main() -> None:
     try:
         if wanted is not None:
             module.exit_json(changed=False, content=piece(module.params["source"], wanted["offset"], wanted["length"]))
-        with chosen(module.params) as (description, _fd):
+        with chosen(module.params, local_host(module.warn)) as (description, _fd):
             answer = description
         module.exit_json(changed=False, **answer)
     except RescueError as error:

@@ -301,13 +301,13 @@ files:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import RESTORE_SPEC, run_restore
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **RESTORE_SPEC)
-    answer = run_restore(module.params, module.check_mode, module._diff, module.log, LOCAL)
+    answer = run_restore(module.params, module.check_mode, module._diff, module.log, local_host(module.warn))
     if answer.get("failed"):
         module.fail_json(**answer)
     module.exit_json(**answer)

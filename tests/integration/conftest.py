@@ -114,6 +114,7 @@ def run_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         options: tuple[str, ...] = (),
         inventory: Path | None = None,
         env: Mapping[str, str] | None = None,
+        may_warn: bool = False,
     ) -> Answer:
         if inventory is None:
             fleet: Fleet = request.getfixturevalue("fleet")
@@ -151,6 +152,7 @@ def run_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             *(["--diff"] if diff else []),
             *options,
             env=env,
+            may_warn=may_warn,
         )
         answer = tree / "answer.json"
         assert answer.exists() or "unreachable=1" in done.stdout, done.stdout + done.stderr

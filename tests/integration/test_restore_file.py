@@ -397,15 +397,6 @@ def test_a_line_in_the_log_of_the_host(host, lab, hold, run_module):
     assert log.count(f"restored {path} from /proc/{pid}/fd/3") == 1
 
 
-def test_the_name_before_rpm_renamed_it_is_understood(host, lab, hold, run_module):
-    hold(HOLD, f"{lab}/tool")
-    inside(host, f"{lab}/tool").rename(inside(host, f"{lab}/tool;5f3e9a1b"))
-    inside(host, f"{lab}/tool;5f3e9a1b").unlink()
-    answer = run_module("restore_file", {"path": f"{lab}/tool"})
-    assert not answer.failed, answer.output
-    assert names(host, lab) == ["tool"]
-
-
 def test_capabilities_come_back_with_proven_content_else_the_command_is_told(host, lab, hold, run_module):
     path = f"{lab}/ping"
     hold(HOLD, path)

@@ -263,8 +263,8 @@ def test_several_versions_are_never_chosen_from(versions: list[Sighting]) -> Non
     assert not_found(WISH, one, two, origin=a_target()) == (
         (
             f"2 different deleted files were called /srv/tool and no digest proves one of them: {one.link} (inode "
-            f"{one.file.inode}, 3 bytes, modified 1970-01-01T00:00:00Z), {two.link} (inode {two.file.inode}, 3 bytes, "
-            "modified 1970-01-01T00:00:01Z). Choose with source, inode or checksum."
+            f"{one.file.inode}, 3 bytes, owner 0, modified 1970-01-01T00:00:00Z), {two.link} (inode {two.file.inode}, "
+            "3 bytes, owner 0, modified 1970-01-01T00:00:01Z). Choose with source, inode or checksum."
         ),
         ["ambiguous"],
     )
@@ -295,6 +295,33 @@ def test_the_proven_content_goes_before_the_name(versions: list[Sighting]) -> No
     )
     witness = Witness("package", "md5", hashlib.md5(b"one").hexdigest(), "tool")
     assert found(WISH, older, renamed, origin=a_target(), witness=witness).sighting == renamed
+
+
+RENAMED = a_sighting(
+    path=b"/srv/tool;5f3a2b1c", host_path=b"/srv/tool;5f3a2b1c", place=Place("254:0", b"/srv/tool;5f3a2b1c")
+)
+
+
+def test_only_what_a_package_owns_was_renamed_by_rpm() -> None:
+    """Others may be called like that and are not the file."""
+    assert not_found(WISH, RENAMED, origin=a_target()) == (
+        (
+            "No process holds a file that was called /srv/tool at last. Held is what rpm may have renamed, which adds "
+            "; and digits to the old file's name: /proc/812/fd/3 (inode 4711, 1000 bytes, owner 0, modified "
+            "2023-11-14T22:13:20Z). But no package is known to own /srv/tool: choose by source or checksum if it is "
+            "the one."
+        ),
+        ["not_held"],
+    )
+    assert not_found(WISH._replace(dest=b"/root/x", in_place=False), RENAMED)[1] == ["not_held"]
+    assert found(WISH, RENAMED, origin=a_target(), witness=Witness("package", "md5", "0" * 32, "tool")).sighting
+    honest = a_sighting(file=a_file(inode=1))
+    assert found(WISH, RENAMED, honest, origin=a_target()).sighting == honest
+
+
+@pytest.mark.parametrize("choice", [{"link": RENAMED.link}, {"claim": Claim(inode=4711)}, {"claim": Claim(pid=812)}])
+def test_what_was_chosen_by_hand_needs_no_package(choice: dict[str, Any]) -> None:
+    assert found(WISH._replace(**choice), RENAMED, origin=a_target()).sighting == RENAMED
 
 
 def test_none_of_several_is_proven(versions: list[Sighting]) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from unit.plugins.holders import NOBODY, Held, Holders, in_child
@@ -32,7 +32,7 @@ Result = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _no_packages(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_packages, "_DPKG", os.fsencode(tmp_path_factory.getbasetemp() / "no dpkg"))
+    monkeypatch.setattr(_packages, "_INFO", os.fsencode(tmp_path_factory.getbasetemp() / "no dpkg"))
 
 
 @pytest.fixture
@@ -393,6 +393,63 @@ def test_a_name_that_only_looks_like_rpms_hides_no_other(top: Path, lose: Callab
     assert {result["status"] for result in restored(below=top)} == {"restored"}
     assert (top / "report").read_bytes() == b"this year's"
     assert (top / "report;20240101").read_bytes() == b"an old one"
+
+
+@pytest.fixture
+def owned(top: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that a package owns, by the database."""
+    info = top.parent / "info"
+    info.mkdir()
+    (info / "tool.md5sums").write_text(f"{hashlib.md5(CONTENT).hexdigest()}  {top}/tool\n".replace("  /", "  "))
+    (info / "tool.list").write_text(f"{top}/tool\n")
+    monkeypatch.setattr(_packages, "_INFO", os.fsencode(info))
+    return info
+
+
+@pytest.mark.parametrize("by", ["path", "source", "folder"])
+def test_the_name_that_rpm_gave_is_taken_off_what_a_package_owns(
+    top: Path, owned: Path, lose: Callable[..., Held], by: str
+) -> None:
+    held = lose("tool;5f3a2b1c", mode=0o4755)
+    request = {"path": f"{top}/tool"} if by == "path" else {"source": {"link": held.link}}
+    (result,) = restored(below=top) if by == "folder" else restored(request)
+    assert (result["status"], result["path"], result["content_by"]) == ("restored", f"{top}/tool", "package")
+    assert os.listdir(top) == ["tool"]
+
+
+def test_the_name_that_rpm_could_have_given_stays_where_no_package_owns_it(
+    top: Path, lose: Callable[..., Held]
+) -> None:
+    held = lose("tool;5f3a2b1c")
+    (by_path,) = restored({"path": f"{top}/tool"})
+    assert (by_path["status"], by_path["refused"]) == ("failed", ["not_held"])
+    assert held.link in by_path["msg"]
+    (by_source,) = restored({"source": {"link": held.link}})
+    assert (by_source["status"], by_source["path"]) == ("restored", f"{top}/tool;5f3a2b1c")
+    assert os.listdir(top) == ["tool;5f3a2b1c"]
+    (by_both,) = restored({"path": f"{top}/tool", "source": {"link": held.link}})
+    assert (by_both["status"], by_both["path"]) == ("restored", f"{top}/tool")
+
+
+def test_an_old_version_and_configuration_of_a_package(top: Path, owned: Path, lose: Callable[..., Held]) -> None:
+    lose(content=b"an old version")
+    (result,) = restored({"path": f"{top}/tool"})
+    assert (result["status"], result["refused"], os.listdir(top)) == ("failed", ["superseded"], [])
+    (owned / "tool.conffiles").write_text(f"{top}/tool\n")
+    (result,) = restored({"path": f"{top}/tool"})
+    assert (result["status"], result["content_by"]) == ("restored", "none")
+
+
+def test_a_database_that_cannot_be_asked_proves_nothing_and_is_told(
+    top: Path, owned: Path, lose: Callable[..., Held]
+) -> None:
+    lose(mode=0o4755)
+    (owned / "tool.list").unlink()
+    (owned / "tool.list").mkdir()
+    warnings: list[str] = []
+    (result,) = restore([{"path": f"{top}/tool"}], None, Terms(), print, local_host(warnings.append))
+    assert (result["status"], result["content_by"], result["dropped"]) == ("restored", "none", ["setuid"])
+    assert warnings[0].startswith("The package database could not be asked: Is a directory.")
 
 
 def test_files_in_shared_memory_have_names(holders: Holders) -> None:

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Small packages for the real rpm."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+SPEC = """\
+Name: {name}
+Version: {version}
+Release: 1
+Summary: A test
+License: none
+BuildArch: noarch
+%description
+A test.
+%install
+cp -a {tree}/. %{{buildroot}}
+%files
+{files}
+"""
+
+
+def build(
+    folder: Path, name: str, version: str, files: dict[str, str], directives: dict[str, str] | None = None
+) -> Path:
+    """A package with these contents by path; ``directives`` are of rpm's %files section, such as %config, by path."""
+    top = folder / f"{name}-{version}"
+    tree = top / "tree"
+    for path, content in files.items():
+        file = tree / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    lines = "\n".join(f'{(directives or {}).get(path, "")} "{path}"' for path in files)
+    spec = top / "package.spec"
+    spec.write_text(SPEC.format(name=name, version=version, tree=tree, files=lines))
+    command = ["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", spec]
+    subprocess.run(command, check=True, capture_output=True)
+    (package,) = (top / "RPMS").rglob("*.rpm")
+    return package
