@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: bench build check clean controller drill help integration inventory lint lock matrix prepare rescue sanity test test-all unit
+.PHONY: bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -42,6 +42,9 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 
 unit: prepare ## Unit tests
 	$(in_venv) pytest tests/unit
+
+fuzz: prepare ## More than 100,000 hostile names and contents of /proc: SEED=1
+	@$(in_venv) python tests/fuzz.py $(or $(SEED),1)
 
 build: prepare ## Build the artifact, install it elsewhere and use it there
 	$(in_venv) python tests/artifact.py

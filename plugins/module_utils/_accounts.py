@@ -11,7 +11,7 @@ from typing import Dict
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 
-_NUMBER = re.compile("[0-9]+\\Z")
+_NUMBER = re.compile("[0-9]{1,20}\\Z")
 
 # chown(2) takes 2**32 - 1 for "leave as it is".
 _GREATEST_ID = 2**32 - 2

@@ -15,13 +15,15 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import printa
 _CONTAINER_ID = re.compile(rb"(?:^|/|(?<!conmon)-)([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _LXC = re.compile(rb"/lxc(?:/|\.payload[./])([^/]+)")
 _MACHINE = re.compile(rb"/machine\.slice/machine-([^/]+)\.scope|/machine\.slice/systemd-nspawn@([^/]+)\.service")
-_UNIT = re.compile(rb"([^/]+\.(?:service|scope))(?=/|$)")
 
 
 def unit_of(cgroup: bytes) -> Optional[str]:
-    """The innermost service or scope, or None outside systemd."""
-    units = _UNIT.findall(_systemd_path(cgroup))
-    return printable(units[-1]) if units else None
+    """The service or scope that the system's manager knows, or None outside systemd.
+
+    It is the first below the slices. What is in it is its own affair: a user or a container may call that sshd.service.
+    """
+    names = [name for name in _systemd_path(cgroup).split(b"/") if name and not name.endswith(b".slice")]
+    return printable(names[0]) if names and names[0].endswith((b".service", b".scope")) else None
 
 
 def container_of(cgroup: bytes) -> Optional[str]:

@@ -10,7 +10,6 @@ The rows come from mountinfo, found by the mount id of an opened handle. st_dev 
 and a file in it can have different ones.
 """
 
-import os
 from typing import Iterable, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Place
@@ -50,4 +49,5 @@ def _below(top: bytes, path: bytes) -> Optional[bytes]:
 
 
 def _joined(top: bytes, below: bytes) -> bytes:
-    return os.path.join(top, below) if below else top
+    # Not os.path.join: after "//" it would take the rest for a path of its own.
+    return top.rstrip(b"/") + b"/" + below if below else top

@@ -11,6 +11,9 @@ from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
 
+# No number of the kernel has more digits, and longer ones Python may refuse.
+_NUMBER = re.compile(rb"[0-9]{1,20}\Z")
+
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
 # start-end perms offset dev inode path: only lines whose path says deleted are of interest, and only their range
@@ -29,21 +32,18 @@ class DeletedMap(NamedTuple):
 def start_time(stat: bytes) -> Optional[int]:
     """Field 22 of /proc/PID/stat: clock ticks between boot and the start of the process. comm may hold anything."""
     fields = stat.rpartition(b")")[2].split()
-    try:
-        return int(fields[19])
-    except (IndexError, ValueError):
-        return None
+    return int(fields[19]) if len(fields) > 19 and _NUMBER.match(fields[19]) else None
 
 
 def uid(status: bytes) -> Optional[int]:
     """The effective uid of /proc/PID/status."""
-    match = re.search(rb"^Uid:\t\d+\t(\d+)", status, re.M)
+    match = re.search(rb"^Uid:\t[0-9]+\t([0-9]{1,20})\t", status, re.M)
     return int(match.group(1)) if match else None
 
 
 def mount_id(fdinfo: bytes) -> Optional[int]:
     """The mount that a handle was opened through (/proc/self/fdinfo/FD, Linux 3.15)."""
-    match = re.search(rb"^mnt_id:\t(\d+)$", fdinfo, re.M)
+    match = re.search(rb"^mnt_id:\t([0-9]{1,20})$", fdinfo, re.M)
     return int(match.group(1)) if match else None
 
 
@@ -56,7 +56,7 @@ def _rows(mountinfo: bytes) -> Iterator[Mount]:
     for line in mountinfo.split(b"\n"):
         before, separator, after = line.partition(b" - ")
         fields = before.split(b" ")
-        if not separator or len(fields) < 6 or not fields[0].isdigit():
+        if not separator or len(fields) < 6 or not _NUMBER.match(fields[0]):
             continue
         yield Mount(
             mount_id=int(fields[0]),

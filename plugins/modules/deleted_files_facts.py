@@ -254,7 +254,7 @@ ansible_facts:
               returned: always
               sample: true
             unit:
-              description: The systemd unit of the process, or null.
+              description: The unit of the systemd of this host that the process belongs to, or null. Below it users and containers name units as they like.
               type: str
               returned: always
               sample: ssh.service

@@ -12,14 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import configuration, settings
+from hypothesis import HealthCheck, configuration, settings
 
 from unit.plugins.holders import Holders
 
 # In the folder of the repository itself pytest would stumble over it.
 configuration.set_hypothesis_home_dir(Path(__file__).parents[3] / ".work" / "hypothesis")
-settings.register_profile("unit", database=None, deadline=None, derandomize=True)
-settings.load_profile("unit")
+# Without a database of earlier examples: what a run does depends on its seed alone.
+settings.register_profile("unit", database=None, deadline=None, derandomize=True, max_examples=100)
+settings.register_profile(
+    "fuzz", database=None, deadline=None, max_examples=10_000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unit"))
 
 
 def _open_files() -> dict[str, str]:

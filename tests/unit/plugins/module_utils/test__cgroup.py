@@ -16,7 +16,14 @@ ID = b"0123456789abcdef" * 4
     [
         (b"0::/system.slice/nginx.service\n", "nginx.service"),
         (b"0::/user.slice/user-0.slice/session-3.scope\n", "session-3.scope"),
-        (b"0::/user.slice/user-7.slice/user@7.service/app.slice/editor.service\n", "editor.service"),
+        (b"0::/user.slice/user-7.slice/user@7.service/app.slice/editor.service\n", "user@7.service"),
+        (b"0::/user.slice/user-7.slice/user@7.service/sshd.service\n", "user@7.service"),
+        (
+            b"0::/machine.slice/systemd-nspawn@web.service/payload/system.slice/ssh.service\n",
+            "systemd-nspawn@web.service",
+        ),
+        (b"0::/lxc.payload.web/system.slice/ssh.service\n", None),
+        (b"0::/system.slice\n", None),
         (b"0::/system.slice/docker-" + ID + b".scope/init\n", "docker-" + ID.decode() + ".scope"),
         (b"12:cpu:/\n1:name=systemd:/system.slice/ssh.service\n0::/other.service\n", "ssh.service"),
         (b"1:name=systemd:/\n0::/other.service\n", None),

@@ -7,8 +7,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._names import (
@@ -106,11 +104,3 @@ def test_bad_paths(fields: dict[str, str], message: str) -> None:
 def test_a_lone_surrogate_is_no_name() -> None:
     with pytest.raises(RescueError):
         path_bytes(json.loads('{"path": "/srv/\\ud800"}'))
-
-
-@settings(max_examples=200)
-@given(st.binary(min_size=1).filter(lambda raw: b"\0" not in raw))
-def test_any_name_survives_facts_and_back(raw: bytes) -> None:
-    fields = json.loads(json.dumps(path_fields(raw)))
-    assert path_bytes(fields) == raw
-    assert fields["path"].isprintable()

@@ -9,8 +9,6 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
 from ansible_collections.procfs.rescue.plugins.module_utils._procfs import (
@@ -150,25 +148,3 @@ def test_a_name_of_a_socket_cannot_pose_as_a_mount_id(tmp_path: Path) -> None:
         server.bind(str(tmp_path / "mnt_id:\t1"))
         fdinfo = Path(f"/proc/self/fdinfo/{server.fileno()}").read_bytes()
     assert mount_id(fdinfo) not in (None, 1)
-
-
-KERNEL_LIKE = st.one_of(
-    st.binary(),
-    st.lists(
-        st.sampled_from(
-            [b"\n", b" ", b"\t", b"-", b":", b")", b"(", b"/", b"\\012", b"0", b"7f00", b"r-xp", b" - ", b"\xff"]
-            + [b" (deleted)", b"mnt_id:", b"Uid:", *MAPS.split(b"\n")[:3], *MOUNTINFO.split(b"\n")[:3]]
-        )
-    ).map(b"".join),
-)
-
-
-@settings(max_examples=200)
-@given(KERNEL_LIKE)
-def test_no_content_makes_a_parser_fail(content: bytes) -> None:
-    for number in (start_time(content), uid(content), mount_id(content)):
-        assert number is None or isinstance(number, int)
-    for key, mount in mounts(content).items():
-        assert key == mount.mount_id
-    for found in deleted_maps(content):
-        assert set(found.address) <= set("0123456789abcdef-")

@@ -47,7 +47,7 @@ def test_a_hostile_holder() -> None:
         "via": "exe",
         "fd": None,
         "executable": True,
-        "unit": "nginx.service",
+        "unit": None,
         "container": "web",
     }
 
