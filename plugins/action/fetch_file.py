@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -18,6 +19,7 @@ from ansible.utils.display import Display
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import parsed_mode
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import LocalFile, components
@@ -26,6 +28,9 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
 
 # Bytes per module call: what memory holds of a file at any time, a few times over as base64 and JSON.
 _PIECE = 8 * 1024 * 1024
+
+# Permissions of what arrives, unless the user gives others.
+_PRIVATE = 0o600
 
 _display = Display()
 
@@ -72,23 +77,27 @@ class ActionModule(ActionBase):
         self, found: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any], pieces: Iterator[bytes]
     ) -> dict[str, Any]:
         local = self._local_file(found, args, task_vars)
-        before = local.checksum()
+        mode = None if args["mode"] is None else parsed_mode(args["mode"])
+        before = local.existing()
         answer = {name: found[name] for name in ("path", "size", "owner", "group", "mode", "mtime", "source")}
         if "path_b64" in found:
             answer["path_b64"] = found["path_b64"]
         answer.update(path_fields(local.path, "dest"))
         answer.update(
-            changed=before != found["checksum"], checksum=found["checksum"], remote_checksum=found["checksum"]
+            changed=before is None or before.checksum != found["checksum"] or mode not in (None, before.mode),
+            checksum=found["checksum"],
+            remote_checksum=found["checksum"],
         )
         if self._task.diff:
             answer["diff"] = {
                 "before_header": answer["dest"],
                 "after_header": f"{answer['path']} from {found['source']['link']}",
-                "before": {"state": "absent"} if before is None else {"state": "file", "checksum": before},
-                "after": {"state": "file", "checksum": found["checksum"]},
+                "before": {"state": "absent"} if before is None else _shown(before.checksum, before.mode),
+                "after": _shown(found["checksum"], _PRIVATE if mode is None else mode),
             }
         if answer["changed"] and not self._task.check_mode:
-            answer["checksum"] = self._transferred(found, local, args["validate_checksum"], pieces, task_vars)
+            with local.written(_PRIVATE if mode is None else mode) as file:
+                answer["checksum"] = self._transferred(found, file, args["validate_checksum"], pieces, task_vars)
         return answer
 
     def _local_file(self, found: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> LocalFile:
@@ -109,7 +118,8 @@ class ActionModule(ActionBase):
         offset = 0
         while True:
             wanted = dict(source, piece={"offset": offset, "length": _PIECE})
-            part = self._execute_module(module_args={"source": wanted, "dest": "/"}, task_vars=task_vars)
+            with self._unseen():
+                part = self._execute_module(module_args={"source": wanted, "dest": "/"}, task_vars=task_vars)
             if part.get("failed"):
                 raise RescueError(f"Nothing was written. {str(part['msg']).replace(DO_NOT, '')}")
             piece = base64.b64decode(part["content"])
@@ -118,25 +128,33 @@ class ActionModule(ActionBase):
                 return
             offset += len(piece)
 
+    @contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """Connections show what a module answers, from -vvv on, unless it is secret: this is what files contain."""
+        context = self._connection._play_context
+        before, context.no_log = context.no_log, True
+        try:
+            yield
+        finally:
+            context.no_log = before
+
     def _transferred(
-        self,
-        found: dict[str, Any],
-        local: LocalFile,
-        validate: bool,
-        pieces: Iterator[bytes],
-        task_vars: dict[str, Any],
+        self, found: dict[str, Any], file: BinaryIO, validate: bool, pieces: Iterator[bytes], task_vars: dict[str, Any]
     ) -> str:
         """Reads until the end; returns the digest of what was written."""
-        with local.written() as file:
-            for piece in pieces:
-                file.write(piece)
-                told = f"{found['path']}: {file.tell()} of {found['size']} bytes"
-                _display.v(told, host=task_vars.get("inventory_hostname"))
-            file.flush()
-            checksum = "sha256:" + digests(file.fileno(), ["sha256"])["sha256"]
-            if validate and checksum != found["checksum"]:
-                raise RescueError(
-                    f"checksum mismatch: {found['source']['link']} had {found['checksum']}, here arrived {checksum}. "
-                    "It was written to meanwhile, or the transfer failed. Nothing was left here; try again."
-                )
+        for piece in pieces:
+            file.write(piece)
+            told = f"{found['path']}: {file.tell()} of {found['size']} bytes"
+            _display.v(told, host=task_vars.get("inventory_hostname"))
+        file.flush()
+        checksum = "sha256:" + digests(file.fileno(), ["sha256"])["sha256"]
+        if validate and checksum != found["checksum"]:
+            raise RescueError(
+                f"checksum mismatch: {found['source']['link']} had {found['checksum']}, here arrived {checksum}. "
+                "It was written to meanwhile, or the transfer failed. Nothing was left here; try again."
+            )
         return checksum
+
+
+def _shown(checksum: str, mode: int) -> dict[str, str]:
+    return {"state": "file", "checksum": checksum, "mode": f"{mode:04o}"}

@@ -31,6 +31,7 @@ FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     SOURCE_SPEC,
     dest={"type": "str", "required": True},
     flat={"type": "bool", "default": False},
+    mode={"type": "raw"},
     fail_on_missing={"type": "bool", "default": True},
     validate_checksum={"type": "bool", "default": True},
     transport={"type": "str", "choices": ["auto", "module", "sftp"], "default": "auto"},

@@ -8,14 +8,25 @@
 
 import binascii
 import os
+import re
 import shlex
 import stat
 from contextlib import suppress
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._names import is_exact, printable
 
 _CAPABILITY = "security.capability"
+
+
+def parsed_mode(value: Any) -> int:
+    """Permissions as a user writes them: octal digits, or the number that YAML made of them. Raises RescueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o7777:
+        return value
+    if isinstance(value, str) and re.match("0?[0-7]{1,4}\\Z", value):
+        return int(value, 8)
+    raise RescueError("mode must be an octal string such as '0644', it is %r." % (value,))
 
 
 class Metadata(NamedTuple):

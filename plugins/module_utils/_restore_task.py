@@ -6,7 +6,6 @@
 
 """The task of restore_file: its options in, its answer out, whichever way leads to the host."""
 
-import re
 from typing import Any, Callable, Dict, List
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -16,6 +15,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURC
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import parsed_mode
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
@@ -30,7 +30,7 @@ RESTORE_SPEC: Dict[str, Any] = {
         path_prefix={"type": "str"},
         owner={"type": "str"},
         group={"type": "str"},
-        mode={"type": "str"},
+        mode={"type": "raw"},
         force={"type": "bool", "default": False},
         backup={"type": "bool", "default": False},
         accept={"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
@@ -88,8 +88,6 @@ def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
     owner, group, mode = params["owner"], params["group"], params["mode"]
-    if mode is not None and not re.match("0?[0-7]{1,4}$", mode):
-        raise RescueError("mode must be an octal string such as '0644', it is %r." % mode)
     if params["max_copies"] < 1:
         raise RescueError("max_copies must be at least 1.")
     return Terms(
@@ -98,7 +96,7 @@ def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
         backup=params["backup"],
         owner=None if owner is None else number_of(owner, host.user_names(), "user"),
         group=None if group is None else number_of(group, host.group_names(), "group"),
-        mode=None if mode is None else int(mode, 8),
+        mode=None if mode is None else parsed_mode(mode),
         max_copies=params["max_copies"],
         check_mode=check_mode,
     )

@@ -13,7 +13,8 @@ description:
   - Works like M(ansible.builtin.fetch), for files that were deleted and that a process on the host still holds.
   - The content goes through memory piece by piece. Nothing is written on the host, and no end holds the whole file in memory.
   - Digests are computed on both ends. When they differ nothing is left under the final name.
-  - Files arrive with mode V(0600) in folders with mode V(0700). Owner and mode that they had are in the result.
+  - Files arrive with mode V(0600), unless O(mode) says otherwise, in folders with mode V(0700). Owner and mode that they had are in the
+    result.
 extends_documentation_fragment:
   - procfs.rescue._attributes
   - procfs.rescue._attributes.actiongroup_rescue
@@ -37,6 +38,9 @@ options:
       - Whether O(dest) is the file itself, or, when it ends with C(/), the folder that the file goes to under its own name.
     type: bool
     default: false
+  mode:
+    description: Permissions of the file on the controller as an octal string, such as V('0644'). Without it a new file has V('0600').
+    type: raw
   fail_on_missing:
     description: Whether it is a failure when no process holds the file.
     type: bool

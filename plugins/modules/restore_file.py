@@ -60,7 +60,7 @@ options:
     type: str
   mode:
     description: Permissions of the file at O(dest) as an octal string, such as V('0644').
-    type: str
+    type: raw
   force:
     description: Whether to replace a file that has the name.
     type: bool

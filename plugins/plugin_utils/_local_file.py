@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
@@ -25,6 +26,13 @@ def components(remote: bytes) -> list[bytes]:
     A memfd may be called ``/memfd:../../usr/bin/bash``.
     """
     return [name.replace(b".", b"%2E") if name in (b".", b"..") else name for name in remote.split(b"/") if name]
+
+
+class Existing(NamedTuple):
+    """``checksum`` is ``sha256:HEX``."""
+
+    checksum: str
+    mode: int
 
 
 class LocalFile:
@@ -40,8 +48,8 @@ class LocalFile:
     def path(self) -> bytes:
         return os.path.join(self.top, *self.names)
 
-    def checksum(self) -> str | None:
-        """``sha256:HEX`` of the file that is there, else None. Raises RescueError where something else has the name."""
+    def existing(self) -> Existing | None:
+        """The file that is there. Raises RescueError where something else has the name."""
         try:
             folder = self._folder(create=False)
         except FileNotFoundError:
@@ -55,15 +63,15 @@ class LocalFile:
         finally:
             os.close(folder)
         try:
-            return "sha256:" + digests(fd, ["sha256"])["sha256"]
+            return Existing("sha256:" + digests(fd, ["sha256"])["sha256"], stat.S_IMODE(os.fstat(fd).st_mode))
         except OSError as error:
             raise RescueError(f"{printable(self.path)} is in the way: {error.strerror}.") from error
         finally:
             os.close(fd)
 
     @contextmanager
-    def written(self) -> Iterator[BinaryIO]:
-        """A file (0600) to write to, which gets the name only when the block ends without an exception."""
+    def written(self, mode: int = 0o600) -> Iterator[BinaryIO]:
+        """A file (0600) to write to, which gets the name and its mode when the block ends without an exception."""
         folder = self._folder(create=True)
         hidden = b".procfs-rescue." + secrets.token_hex(8).encode("ascii")
         try:
@@ -72,6 +80,7 @@ class LocalFile:
                 with open(fd, "w+b") as file:
                     yield file
                     file.flush()
+                    os.fchmod(fd, mode)
                     os.fsync(fd)
                 os.replace(hidden, self.names[-1], src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:

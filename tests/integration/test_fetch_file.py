@@ -62,6 +62,22 @@ def test_check_run_and_second_run(gone, run_module, tmp_path):
     assert not again.failed and not again.result["changed"]
 
 
+def test_a_mode_that_the_user_gives(gone, run_module, tmp_path):
+    path = gone()
+    local = tmp_path / "dest" / "h1" / path.lstrip("/")
+    arguments = {"path": path, "dest": f"{tmp_path}/dest"}
+    assert not run_module("fetch_file", arguments).failed
+    answer = run_module("fetch_file", {**arguments, "mode": "0640"}, diff=True)
+    assert answer.result["changed"] and answer.result["mode"] == "0644", "its own mode is in the result"
+    assert (answer.result["diff"]["before"]["mode"], answer.result["diff"]["after"]["mode"]) == ("0600", "0640")
+    assert stat.S_IMODE(local.stat().st_mode) == 0o640 and stat.S_IMODE(local.parent.stat().st_mode) == 0o700
+    # As YAML understands 0640 without quotes.
+    assert not run_module("fetch_file", {**arguments, "mode": 0o640}).result["changed"]
+    assert not run_module("fetch_file", arguments).result["changed"]
+    wrong = run_module("fetch_file", {**arguments, "mode": "u=rw"})
+    assert wrong.failed and "mode must be an octal string such as '0644', it is 'u=rw'." in wrong.result["msg"]
+
+
 def test_larger_than_one_piece_and_no_copy_on_the_host(host, gone, run_module, tmp_path):
     size = 20 * 1024 * 1024 + 17
     path = gone(size=size)

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     Metadata,
     apply_metadata,
     differences,
+    parsed_mode,
     read_metadata,
     repairs,
 )
@@ -173,6 +175,22 @@ def test_content_that_nobody_vouches_for_is_private() -> None:
 def test_what_the_user_gives_instead() -> None:
     assert metadata().with_owner(None, None, None) == metadata()
     assert metadata().with_owner(0, 0, 0) == metadata(uid=0, gid=0, mode=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "mode"), [("0644", 0o644), ("644", 0o644), ("04755", 0o4755), (0o644, 0o644), (0, 0)]
+)
+def test_a_mode(value: Any, mode: int) -> None:
+    assert parsed_mode(value) == mode
+
+
+@pytest.mark.parametrize(
+    "value", ["", "rw", "0999", "00644\n", "0644\n", "077777", 0o10000, -1, True, 1.5, None, ["0644"]]
+)
+def test_no_mode(value: Any) -> None:
+    with pytest.raises(RescueError) as caught:
+        parsed_mode(value)
+    assert str(caught.value) == f"mode must be an octal string such as '0644', it is {value!r}."
 
 
 SETFATTR = f"setfattr -n {CAPABILITY} -v 0x{NET_RAW.hex()} /srv/tool"

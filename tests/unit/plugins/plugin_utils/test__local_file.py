@@ -64,6 +64,16 @@ def test_all_folders_that_it_makes_are_private(tmp_path: Path) -> None:
     assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/dest")} == {0o700}
 
 
+def test_a_mode_that_the_user_gives(top: Path) -> None:
+    file = local(top, b"host", b"x")
+    with file.written(0o644) as stream:
+        assert stat.S_IMODE(os.fstat(stream.fileno()).st_mode) == 0o600
+    assert stat.S_IMODE((top / "host/x").stat().st_mode) == 0o644
+    assert stat.S_IMODE((top / "host").stat().st_mode) == 0o700
+    found = file.existing()
+    assert found is not None and found.mode == 0o644
+
+
 def test_a_relative_dest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(local(Path("dest"), b"x"))
@@ -115,15 +125,15 @@ def test_a_folder_in_the_way_of_the_file(top: Path) -> None:
     assert tree(top) == ["x"]
 
 
-def test_checksum(top: Path) -> None:
+def test_what_is_there(top: Path) -> None:
     file = local(top, b"host", b"x")
-    assert file.checksum() is None
+    assert file.existing() is None
     write(file)
-    assert file.checksum() == "sha256:" + hashlib.sha256(b"content").hexdigest()
+    assert file.existing() == ("sha256:" + hashlib.sha256(b"content").hexdigest(), 0o600)
 
 
 def test_looking_makes_nothing(top: Path) -> None:
-    assert local(top, b"host", b"x").checksum() is None
+    assert local(top, b"host", b"x").existing() is None
     assert not top.exists()
 
 
@@ -139,7 +149,7 @@ def test_symlinks_below_dest_are_not_followed(top: Path, tmp_path: Path) -> None
     (top / "host").symlink_to(tmp_path / "outside")
     file = local(top, b"host", b"x")
     message = f"host on the way to {top}/host/x is no folder, or a symlink, which is not followed."
-    assert in_the_way(file.checksum) == message
+    assert in_the_way(file.existing) == message
     assert in_the_way(lambda: write(file)) == message
     assert tree(tmp_path / "outside") == []
 
@@ -149,7 +159,7 @@ def test_a_symlink_in_the_place_of_the_file_is_replaced_and_not_followed(top: Pa
     top.mkdir()
     (top / "x").symlink_to(tmp_path / "outside")
     file = local(top, b"x")
-    assert in_the_way(file.checksum) == f"{top}/x is in the way: Too many levels of symbolic links."
+    assert in_the_way(file.existing) == f"{top}/x is in the way: Too many levels of symbolic links."
     write(file)
     assert (tmp_path / "outside").read_text() == "kept"
     assert not (top / "x").is_symlink()
@@ -166,13 +176,13 @@ def test_dest_itself_may_be_a_symlink(top: Path, tmp_path: Path) -> None:
 def test_what_is_no_file(top: Path, make: Callable[[Path], None], what: str) -> None:
     top.mkdir()
     make(top / "x")
-    assert in_the_way(local(top, b"x").checksum) == f"{top}/x is in the way: {what}."
+    assert in_the_way(local(top, b"x").existing) == f"{top}/x is in the way: {what}."
 
 
 def test_a_file_in_the_way_of_a_folder(top: Path) -> None:
     write(local(top, b"host"))
     message = f"host on the way to {top}/host/x is no folder, or a symlink, which is not followed."
-    assert in_the_way(local(top, b"host", b"x").checksum) == message
+    assert in_the_way(local(top, b"host", b"x").existing) == message
     assert in_the_way(lambda: write(local(top, b"host", b"x"))) == message
 
 
@@ -201,4 +211,4 @@ def test_a_dest_that_is_a_file(top: Path) -> None:
     with pytest.raises(FileExistsError):
         write(local(top, b"x"))
     with pytest.raises(NotADirectoryError):
-        local(top, b"x").checksum()
+        local(top, b"x").existing()
