@@ -47,12 +47,12 @@ class ActionModule(ActionBase):
         def by_module(found: dict[str, Any]) -> dict[str, Any]:
             if found.get("failed"):
                 return {"failed": True, "msg": found["msg"], "refused": found.get("refused", [])}
-            return self._fetched(found, options, task_vars, self._pieces(found["source"], task_vars))
+            return self._fetched(found, options, task_vars, self._pieces(found, task_vars))
 
         def over_sftp(host: Host) -> dict[str, Any]:
             try:
                 with chosen(request, host) as (found, fd):
-                    return self._fetched(found, options, task_vars, host.content(fd))
+                    return self._fetched(found, options, task_vars, host.content(fd, found["size"]))
             except RescueError as error:
                 return {"failed": True, "msg": DO_NOT + str(error), "refused": error.reasons}
 
@@ -113,19 +113,19 @@ class ActionModule(ActionBase):
         parent, name = os.path.split(dest)
         return LocalFile(parent, [name])
 
-    def _pieces(self, source: dict[str, Any], task_vars: dict[str, Any]) -> Iterator[bytes]:
-        """The content as the module gives it, one call for each piece."""
+    def _pieces(self, found: dict[str, Any], task_vars: dict[str, Any]) -> Iterator[bytes]:
+        """The content as the module gives it, one call for each piece; of a log that grows, what was described."""
         offset = 0
-        while True:
-            wanted = dict(source, piece={"offset": offset, "length": _PIECE})
+        while offset < found["size"]:
+            wanted = dict(found["source"], piece={"offset": offset, "length": min(_PIECE, found["size"] - offset)})
             with self._unseen():
                 part = self._execute_module(module_args={"source": wanted, "dest": "/"}, task_vars=task_vars)
             if part.get("failed"):
                 raise RescueError(f"Nothing was written. {str(part['msg']).replace(DO_NOT, '')}")
             piece = base64.b64decode(part["content"])
-            yield piece
-            if len(piece) < _PIECE:
+            if not piece:  # it was truncated
                 return
+            yield piece
             offset += len(piece)
 
     @contextmanager

@@ -8,7 +8,7 @@
 
 import os
 import time
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
@@ -206,8 +206,11 @@ def _judged(file: DeletedFile, judge: Callable[[Sighting, str], List[str]], acce
 def _proven(believed: List[Candidate], witness: Optional[Witness], what: str, host: Host) -> Candidate:
     """Of several files the newest with the content that the witness names; without a witness they must all be equal."""
     algorithm = "sha256" if witness is None else witness.algorithm
-    versions = {}
+    versions: Dict[Tuple[object, ...], Candidate] = {}
     for candidate in sorted(believed, key=lambda one: one.file.file.mtime_ns):
+        if candidate.file.file.is_nearly_all_hole and witness is None:
+            versions[candidate.file.file.identity] = candidate  # another one, and not to be read only to say so
+            continue
         digest = _digest(candidate, algorithm, host)
         if digest is None:
             continue
@@ -226,7 +229,9 @@ def _proven(believed: List[Candidate], witness: Optional[Witness], what: str, ho
 
 
 def _digest(candidate: Candidate, algorithm: str, host: Host) -> Optional[str]:
-    """None where it cannot be read any more: then it has no veto either."""
+    """None where it cannot be read any more, or would take hours to read: then it has no veto either."""
+    if candidate.file.file.is_nearly_all_hole:
+        return None
     try:
         with host.readable(candidate.sighting) as fd:
             return host.digests(fd, [algorithm])[algorithm]

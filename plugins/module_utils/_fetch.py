@@ -58,7 +58,10 @@ def chosen(request: Dict[str, Any], host: Host = LOCAL) -> Iterator[Tuple[Dict[s
             witness = host.witnesses([wish.path]).get(wish.path)
         found = find(wish, origin, seen.sightings, seen.unreadable, (), witness, host)
         with host.readable(found.sighting) as fd:
-            yield _described(wish, found, host.digests(fd, _algorithms(wish)), host), fd
+            # It may be a log: what is fetched is what it is now, however fast it grows.
+            size = host.size(fd)
+            digest = host.digests(fd, _algorithms(wish), size)
+            yield dict(_described(wish, found, digest, host), size=size), fd
     finally:
         host.unpin(seen.sightings)
         if origin is not None:

@@ -6,14 +6,16 @@
 
 """group: from magic links to distinct unlinked inodes, each with what it is and everybody who holds it."""
 
+import mmap
+import os
 import re
 import stat
+from contextlib import closing
+from functools import lru_cache
 from typing import Dict, List, Optional, Pattern, Sequence, Tuple
 
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import read_at
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Sighting
-
-# The kernel's internal mount, on which memfd, SysV shm and anonymous shared memory live: told by the device.
-_INTERNAL_DEVICE = 1
 
 _INTERNAL_KINDS = (
     ("memfd", re.compile(rb"/memfd:")),
@@ -94,11 +96,23 @@ def kind_of(sighting: Sighting) -> str:
     file_type = stat.S_IFMT(sighting.file.mode)
     if file_type in _TYPE_KINDS:
         return _TYPE_KINDS[file_type]
-    if sighting.file.device == _INTERNAL_DEVICE:
+    if sighting.file.device == internal_device():
         return _first(_INTERNAL_KINDS, sighting.path) or "anonymous"
     if sighting.mount is None:  # memfd with huge pages has an internal mount of its own
         return _first(_INTERNAL_KINDS, sighting.path) or "regular"
     return _first(_NAMED_KINDS, sighting.path) or "regular"
+
+
+@lru_cache(maxsize=None)
+def internal_device() -> int:
+    """The device of the kernel's own mount, on which memfd, SysV shm and anonymous shared memory live.
+
+    Kernels number it differently: an anonymous shared mapping of our own tells.
+    """
+    with closing(mmap.mmap(-1, mmap.PAGESIZE)):
+        maps = read_at("/proc/self/maps")
+    match = re.search(rb" ([0-9a-f]+):([0-9a-f]+) \d+ +/dev/zero \(deleted\)$", maps, re.M)
+    return os.makedev(int(match.group(1), 16), int(match.group(2), 16)) if match else 1
 
 
 def _first(kinds: Sequence[Tuple[str, Pattern[bytes]]], path: bytes) -> Optional[str]:

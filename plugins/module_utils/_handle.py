@@ -8,12 +8,20 @@
 
 import errno
 import os
+import time
 from contextlib import contextmanager
 from typing import Iterable, Iterator, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+
+# An honest holder, such as a file server, answers a lease break in a moment.
+_LEASE_SECONDS = 2.0
+
+_ANSWER_SECONDS = 5.0
 
 
 def open_directory(name: str, dir_fd: Optional[int] = None) -> int:
@@ -27,8 +35,26 @@ def read_at(name: str, dir_fd: Optional[int] = None) -> bytes:
 
 
 def reopen(handle: int) -> int:
-    """A readable descriptor of the very file that an O_PATH ``handle`` leads to; only for regular files."""
-    return os.open("/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_CLOEXEC)
+    """A readable descriptor of the very file that an O_PATH ``handle`` leads to; only for regular files.
+
+    Raises RescueError where a holder has a lease on it (fcntl(2)) and does not give it up when the kernel asks it to.
+    """
+    until = time.monotonic() + _LEASE_SECONDS
+    while True:
+        try:
+            return os.open("/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise RescueError(
+                    "A process has a lease on %s and does not give it up. The kernel takes it away within a minute: "
+                    "try again." % printable(link_text(handle))
+                ) from error
+            time.sleep(0.02)
+
+
+def _read_a_byte(handle: int) -> None:
+    if file_of(handle).is_regular:
+        os.pread(reopen(handle), 1, 0)
 
 
 def link_text(handle: int) -> bytes:
@@ -73,7 +99,7 @@ def unpin(sightings: Iterable[Sighting]) -> None:
 def readable(sighting: Sighting) -> Iterator[int]:
     """A readable descriptor of the regular file that was sighted, through its pin or, where it has none, its link.
 
-    Raises RescueError where the link leads elsewhere by now.
+    Raises RescueError where the link leads elsewhere by now, or where the file cannot be read in time.
     """
     try:
         pin = os.open(sighting.link, os.O_PATH | os.O_CLOEXEC) if sighting.handle is None else sighting.handle
@@ -81,6 +107,9 @@ def readable(sighting: Sighting) -> Iterator[int]:
         gone = "%s is gone: its holder ended or closed the file." % sighting.link
         raise RescueError(gone, ["holder_changed"]) from error
     try:
+        unsure = sighting.mount is None or sighting.mount.may_never_answer
+        if unsure and not answers(lambda: _read_a_byte(pin), _ANSWER_SECONDS):
+            raise RescueError("%s is on a file system that does not answer." % sighting.link)
         now, then = file_of(pin), sighting.file
         if (now.identity, now.uid, now.mode) != (then.identity, then.uid, then.mode):
             other = "%s leads to another file by now, or its owner or mode changed." % sighting.link

@@ -63,9 +63,9 @@ class Host(NamedTuple):
     own_ids: Callable[[], Tuple[int, int]]
 
     size: Callable[[int], int]
-    # The content, piece by piece.
-    content: Callable[[int], Iterator[bytes]]
-    digests: Callable[[int, Iterable[str]], Dict[str, str]]
+    # Of the first so many bytes, where a number is given.
+    content: Callable[..., Iterator[bytes]]
+    digests: Callable[..., Dict[str, str]]
     read_metadata: Callable[[int], Metadata]
     apply_metadata: Callable[[int, Metadata], None]
     differences: Callable[[int, Metadata], List[str]]

@@ -33,8 +33,17 @@ class File(NamedTuple):
         return stat.S_ISREG(self.mode)
 
     @property
+    def is_nearly_all_hole(self) -> bool:
+        """Whether anybody could have made it in no time, while it takes long to read: 15 TiB take hours."""
+        return self.size > 16 * 2**30 and self.size > 64 * self.allocated
+
+    @property
     def permissions(self) -> int:
         return stat.S_IMODE(self.mode)
+
+
+# File systems that may never answer.
+_REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs", "virtiofs")
 
 
 class Mount(NamedTuple):
@@ -45,6 +54,10 @@ class Mount(NamedTuple):
     root: bytes
     mount_point: bytes
     fs_type: str
+
+    @property
+    def may_never_answer(self) -> bool:
+        return self.fs_type.startswith(_REMOTE)
 
 
 class Place(NamedTuple):

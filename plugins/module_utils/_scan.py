@@ -29,9 +29,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import NS_GET
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Place, Process, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
 
-# File systems that may never answer; each mount is asked once, by a child process with a deadline.
-REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "glusterfs", "virtiofs")
-
 _ACCESS = {stat.S_IRUSR: "read", stat.S_IWUSR: "write", stat.S_IRUSR | stat.S_IWUSR: "both"}
 
 # The process went away or is a zombie: it holds nothing any more.
@@ -124,9 +121,10 @@ class _Walk:
     def answers(self, mount_id: int, mount: Optional[Mount], handle: int) -> bool:
         """Whether the file system behind ``handle`` answers at all; if not, the link is counted as skipped.
 
-        ``mount`` is None for memfd and the like, but also for a dead mount that somebody detached with umount -l.
+        Each mount is asked once, by a child process with a deadline. ``mount`` is None for memfd and the like, but also
+        for a dead mount that somebody detached with umount -l.
         """
-        if mount is not None and not mount.fs_type.startswith(REMOTE):
+        if mount is not None and not mount.may_never_answer:
             return True
         if mount_id not in self._answering:
             self._answering[mount_id] = answers(lambda: os.fstat(handle), self.deadline)
@@ -197,7 +195,11 @@ class _Visit:
     def _turn_to_a_living_thread(self) -> None:
         """A process whose first thread ended looks like a zombie, while its other threads hold everything."""
         try:
-            others = [name for name in os.listdir("/proc/%d/task" % self.pid) if name != str(self.pid)]
+            threads = open_directory("task", self.directory)
+            try:
+                others = [name for name in os.listdir(threads) if name != str(self.pid)]
+            finally:
+                os.close(threads)
         except OSError as error:
             self._note(error)
         else:
@@ -222,10 +224,12 @@ class _Visit:
                 yield _Link("fd", self.thread + "fd/" + name, int(name), False, None)
 
     def _maps(self, maps: bytes) -> Iterator[_Link]:
+        # In task/ there are none, but each thread has a folder in /proc as well, which is not listed.
+        folder = self.thread.replace("task/", "../") + "map_files/"
         for mapping in _procfs.deleted_maps(maps):
             permissions = mapping.permissions
             access = "both" if "w" in permissions and "s" in permissions else "read"
-            yield _Link("map", "map_files/" + mapping.address, None, "x" in permissions, access)
+            yield _Link("map", folder + mapping.address, None, "x" in permissions, access)
 
     def _holder(self) -> Process:
         stat_text = read_at("stat", self.directory)

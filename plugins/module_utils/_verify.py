@@ -8,7 +8,7 @@
 
 import hashlib
 import os
-from typing import Any, Dict, Iterable, Iterator, Tuple
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 
@@ -17,20 +17,24 @@ _CHUNK = 1024 * 1024
 ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
-def digests(fd: int, algorithms: Iterable[str]) -> Dict[str, str]:
-    """Hex digests of the whole content of ``fd`` by algorithm. The file offset is neither used nor changed."""
+def digests(fd: int, algorithms: Iterable[str], size: Optional[int] = None) -> Dict[str, str]:
+    """Hex digests of the content of ``fd`` by algorithm, of as much as `content` gives."""
     hashes = {algorithm: _new_hash(algorithm) for algorithm in algorithms}
-    for piece in content(fd):
+    for piece in content(fd, size):
         for state in hashes.values():
             state.update(piece)
     return {algorithm: state.hexdigest() for algorithm, state in hashes.items()}
 
 
-def content(fd: int) -> Iterator[bytes]:
-    """The whole content of ``fd``, piece by piece. The file offset is neither used nor changed."""
+def content(fd: int, size: Optional[int] = None) -> Iterator[bytes]:
+    """The first ``size`` bytes of ``fd``, or as many as it has now, piece by piece; a file may grow without an end.
+
+    The file offset is neither used nor changed.
+    """
+    end = os.fstat(fd).st_size if size is None else size
     offset = 0
-    while True:
-        piece = os.pread(fd, _CHUNK, offset)
+    while offset < end:
+        piece = os.pread(fd, min(_CHUNK, end - offset), offset)
         if not piece:
             return
         yield piece

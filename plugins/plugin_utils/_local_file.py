@@ -63,9 +63,10 @@ class LocalFile:
         finally:
             os.close(folder)
         try:
-            return Existing("sha256:" + digests(fd, ["sha256"])["sha256"], stat.S_IMODE(os.fstat(fd).st_mode))
-        except OSError as error:
-            raise RescueError(f"{printable(self.path)} is in the way: {error.strerror}.") from error
+            mode = os.fstat(fd).st_mode
+            if not stat.S_ISREG(mode):
+                raise RescueError(f"{printable(self.path)} is in the way: it is no regular file.")
+            return Existing("sha256:" + digests(fd, ["sha256"])["sha256"], stat.S_IMODE(mode))
         finally:
             os.close(fd)
 

@@ -29,7 +29,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opene
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import REMOTE
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     CREATE,
     EXCLUSIVE,
@@ -202,7 +201,7 @@ class _SftpHost:
 
     def scan(self, pin: Callable[[Sighting], bool]) -> Scan:
         seen = scan(self.session, pin, self._alive)
-        remote = [mount for mount in seen.mounts.values() if mount.fs_type.startswith(REMOTE)]
+        remote = [mount for mount in seen.mounts.values() if mount.may_never_answer]
         self._parents_of_remote = {os.path.dirname(mount.mount_point) for mount in remote}
         return seen
 
@@ -243,9 +242,9 @@ class _SftpHost:
         size: int = self.session.run(stat(path_of(number))).st_size
         return size
 
-    def content(self, number: int) -> Iterator[bytes]:
-        """The content, piece by piece; a file that grows meanwhile is read as long as it was at first."""
-        size = self.size(number)
+    def content(self, number: int, size: int | None = None) -> Iterator[bytes]:
+        """The first ``size`` bytes, or as many as it has now, piece by piece; a file may grow without an end."""
+        size = self.size(number) if size is None else size
         handle = self.session.run(open_file(path_of(number), READ))
         try:
             for start in range(0, size, _SPAN):
@@ -258,9 +257,9 @@ class _SftpHost:
         finally:
             self.session.run(close(handle))
 
-    def digests(self, number: int, algorithms: Iterable[str]) -> dict[str, str]:
+    def digests(self, number: int, algorithms: Iterable[str], size: int | None = None) -> dict[str, str]:
         hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms}
-        for piece in self.content(number):
+        for piece in self.content(number, size):
             for state in hashes.values():
                 state.update(piece)
         return {algorithm: state.hexdigest() for algorithm, state in hashes.items()}

@@ -152,6 +152,25 @@ def test_bad_input(gone, run_module, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_log_that_grows_arrives_as_it_was(host, lab, hold, run_module, tmp_path):
+    path = f"{lab}/log"
+    hold(
+        "import sys, threading, time\n"
+        "f = open(sys.argv[1], 'w+b', 0)\n"
+        "f.write(b'line\\n' * 1_000_000)\n"
+        "def write():\n"
+        "    while True: f.write(b'line\\n' * 1000); time.sleep(0.001)\n"
+        "threading.Thread(target=write, daemon=True).start()\n",
+        path,
+    )
+    inside(host, path).unlink()
+    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/log", "flat": True})
+    assert not answer.failed, answer.output
+    content = (tmp_path / "log").read_bytes()
+    assert len(content) == answer.result["size"] >= 5_000_000
+    assert content == (b"line\n" * len(content))[: len(content)]
+
+
 def test_a_file_that_changes_on_the_way_leaves_nothing(host, lab, hold, run_module, tmp_path):
     path = f"{lab}/busy"
     hold(

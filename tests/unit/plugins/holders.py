@@ -96,7 +96,7 @@ class Holders:
 
     def map_library(self, library: Path) -> Held:
         """Copies a shared library to ``library`` and loads it: mapped, with no descriptor left."""
-        shutil.copy2(_mapped_path(os.getpid(), "/libc.so.6"), library)
+        shutil.copy2(mapped_path(os.getpid(), "/libc.so.6"), library)
         pid = self.start("cat", environment={"LD_PRELOAD": str(library)})
         wait_until(lambda: f"{library}\n" in Path(f"/proc/{pid}/maps").read_text())
         return Held(pid, f"/proc/{pid}/map_files")
@@ -107,9 +107,9 @@ class Holders:
         self.expect(pid, b"ready\n")
         return Held(pid, f"/proc/{pid}/map_files")
 
-    def keep_in_second_thread(self, fd: int, program: Path | str = sys.executable) -> Held:
+    def keep_in_second_thread(self, fd: int, program: Path | str = sys.executable, library: Path | str = "") -> Held:
         """Holds it (as any thread does), runs ``program``, a copy of Python, and ends the first thread."""
-        environment = {"PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}"}
+        environment = {"PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}", "LD_PRELOAD": str(library)}
         pid = self.start(program, "-c", _END_FIRST_THREAD, keep=(fd,), environment=environment)
         wait_until(lambda: b"Z (zombie)" in Path(f"/proc/{pid}/status").read_bytes())
         return Held(pid, f"/proc/{pid}/task", fd)
@@ -136,7 +136,7 @@ class Holders:
             self.end(pid)
 
 
-def _mapped_path(pid: int, ending: str) -> str:
+def mapped_path(pid: int, ending: str) -> str:
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
     return next(line.split(None, 5)[5] for line in lines if line.endswith(ending))
 

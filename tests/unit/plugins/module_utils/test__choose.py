@@ -297,6 +297,25 @@ def test_the_proven_content_goes_before_the_name(versions: list[Sighting]) -> No
     assert found(WISH, older, renamed, origin=a_target(), witness=witness).sighting == renamed
 
 
+@pytest.mark.parametrize("proof", [True, False])
+def test_a_decoy_that_is_nearly_all_hole_is_not_read(versions: list[Sighting], tmp_path: Path, proof: bool) -> None:
+    """15 TiB of nothing cost its owner nothing, and whoever hashes them hours."""
+    one, _two, _three = versions
+    fd = os.open(tmp_path / "hole", os.O_RDWR | os.O_CREAT)
+    os.truncate(fd, 17 * 2**30)
+    hole = a_sighting(file=file_of(fd), handle=fd, link="/proc/812/fd/9")
+    witness = Witness("package", "md5", hashlib.md5(b"one").hexdigest(), "tool") if proof else None
+    try:
+        for sightings in ([one, hole], [hole, one]):
+            if proof:
+                assert found(WISH, *sightings, origin=a_target(), witness=witness).sighting == one
+            else:
+                message, reasons = not_found(WISH, *sightings, origin=a_target())
+                assert reasons == ["ambiguous"] and "/proc/812/fd/9" in message
+    finally:
+        os.close(fd)
+
+
 RENAMED = a_sighting(
     path=b"/srv/tool;5f3a2b1c", host_path=b"/srv/tool;5f3a2b1c", place=Place("254:0", b"/srv/tool;5f3a2b1c")
 )

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS, group, kind_of
+from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS, group, internal_device, kind_of
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile
 from unit.plugins.samples import a_file, a_process, a_sighting
 
@@ -33,7 +34,14 @@ INTERNAL: dict[str, Any] = {"mount": None, "place": None, "foreign": "untrusted"
     ],
 )
 def test_kinds_on_the_kernels_own_mount(path: bytes, kind: str) -> None:
-    assert kind_of(a_sighting(path=path, file=a_file(device=1), **INTERNAL)) == kind
+    assert kind_of(a_sighting(path=path, file=a_file(device=internal_device()), **INTERNAL)) == kind
+
+
+def test_the_kernels_own_mount() -> None:
+    """Which number it has is the kernel's affair."""
+    fd = os.memfd_create("x")
+    assert internal_device() == os.fstat(fd).st_dev
+    os.close(fd)
 
 
 @pytest.mark.parametrize(("path", "kind"), [(b"/memfd:huge", "memfd"), (b"/usr/bin/bash", "regular")])

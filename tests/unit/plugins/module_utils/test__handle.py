@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils import _handle, _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
     file_of,
@@ -21,8 +23,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
     readable,
     reopen,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Sighting
-from unit.plugins.holders import NOBODY, Held, Holders
+from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Sighting
+from unit.plugins import dead_fuse
+from unit.plugins.holders import NOBODY, Held, Holders, in_child
 from unit.plugins.samples import a_sighting
 
 
@@ -104,6 +107,72 @@ def sighted(held: Held, pinned: bool) -> Sighting:
     if not pinned:
         os.close(pin)
     return sighting
+
+
+# Gives its lease on the open file argv[1] up when it is asked to, or does not.
+LEASE = """
+import fcntl, signal, sys
+fd, answer = int(sys.argv[1]), sys.argv[2]
+def asked(number, frame):
+    if answer == "gives up":
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+signal.signal(signal.SIGIO, asked)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def leased(tool: Path, holders: Holders, answer: str) -> Held:
+    """A deleted file with a write lease, which a user may have on a file of his own."""
+    fd = os.open(tool, os.O_RDWR)
+    pid = holders.start(sys.executable, "-c", LEASE, str(fd), answer, keep=(fd,))
+    os.close(fd)
+    holders.expect(pid, b"ready\n")
+    tool.unlink()
+    return Held(pid, f"/proc/{pid}/fd/{fd}", fd)
+
+
+def test_a_lease_that_its_holder_gives_up(tool: Path, holders: Holders) -> None:
+    """As a file server does."""
+    with readable(sighted(leased(tool, holders, "gives up"), pinned=False)) as fd:
+        assert os.read(fd, 99) == b"content"
+
+
+def test_a_lease_that_its_holder_keeps(tool: Path, holders: Holders) -> None:
+    """The kernel would wait for 45 seconds; somebody may have a thousand of such files."""
+    sighting = sighted(leased(tool, holders, "keeps"), pinned=False)
+    started = time.monotonic()
+    with pytest.raises(RescueError) as caught, readable(sighting):
+        pass
+    assert str(caught.value) == (
+        f"A process has a lease on {tool} (deleted) and does not give it up. The kernel takes it away within a minute: "
+        "try again."
+    )
+    assert time.monotonic() - started < 10
+
+
+def test_a_file_system_that_died_since_the_scan(
+    tmp_path: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("no /dev/fuse")
+    (tmp_path / "dead").mkdir()
+    command = (sys.executable, dead_fuse.__file__, tmp_path / "dead")
+    pid = holders.start("unshare", "--mount", "--propagation", "private", *command)
+    holders.expect(pid, b"ready\n")
+    links = [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+    (link,) = [link for link in links if dead_fuse.NAME in os.readlink(link)]
+    monkeypatch.setattr(_handle, "_ANSWER_SECONDS", 0.2)
+    sighting = a_sighting(link=link, mount=Mount(99, "0:99", b"/", b"/dead", "fuse"))
+
+    def read() -> None:
+        with readable(sighting):
+            pass
+
+    with pytest.raises(RescueError) as caught:
+        in_child(read, seconds=10)
+    assert str(caught.value) == f"{link} is on a file system that does not answer."
 
 
 @pytest.mark.parametrize("pinned", [True, False])

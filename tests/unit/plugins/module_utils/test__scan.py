@@ -17,7 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils import _scan
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
 from unit.plugins import dead_fuse
-from unit.plugins.holders import NOBODY, Held, Holders, in_child, wait_until
+from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, wait_until
 
 
 @pytest.fixture
@@ -260,14 +260,18 @@ def test_a_holder_whose_first_thread_ended(tool: Path, holders: Holders, tmp_pat
     """/proc/PID then looks like a zombie's; what it holds is to be seen in /proc/PID/task."""
     program = tmp_path / "program"
     shutil.copy2(os.path.realpath(sys.executable), program)
+    library = tmp_path / "library.so"
+    shutil.copy2(mapped_path(os.getpid(), "/libc.so.6"), library)
     fd = os.open(tool, os.O_RDONLY)
-    held = holders.keep_in_second_thread(fd, program)
+    held = holders.keep_in_second_thread(fd, program, library)
     os.close(fd)
     tool.unlink()
     program.unlink()
-    found = {one.via: one for one in seen(held)}
-    assert (found["fd"].path, found["exe"].path) == (os.fsencode(tool), os.fsencode(program))
-    for one in found.values():
+    library.unlink()
+    sightings = seen(held)
+    found = {one.path: one.via for one in sightings if one.path != os.fsencode(program) or one.via == "exe"}
+    assert found == {os.fsencode(tool): "fd", os.fsencode(program): "exe", os.fsencode(library): "map"}
+    for one in sightings:
         assert os.stat(one.link).st_ino == one.file.inode
         assert one.process.start_time == int(Path(f"/proc/{held.pid}/stat").read_text().rpartition(")")[2].split()[19])
 

@@ -32,6 +32,29 @@ def test_digests_in_one_pass(tmp_path: Path, size: int) -> None:
     assert digests_of(tmp_path / "file") == {name: hashlib.new(name, content).hexdigest() for name in ALGORITHMS}
 
 
+def test_a_file_that_grows_faster_than_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = os.urandom(3 * 1024 * 1024)
+    (tmp_path / "log").write_bytes(content)
+    fd = os.open(tmp_path / "log", os.O_RDWR)
+    real_pread = os.pread
+
+    def append(fd: int, count: int, offset: int) -> bytes:
+        os.pwrite(fd, b"more" * count, os.fstat(fd).st_size)
+        return real_pread(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", append)
+    assert digests(fd, ["md5"]) == {"md5": hashlib.md5(content).hexdigest()}
+    assert digests(fd, ["md5"], 10) == {"md5": hashlib.md5(content[:10]).hexdigest()}
+    os.close(fd)
+
+
+def test_a_file_that_shrinks_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"content")
+    fd = os.open(tmp_path / "log", os.O_RDONLY)
+    assert digests(fd, ["md5"], 10**15) == {"md5": hashlib.md5(b"content").hexdigest()}
+    os.close(fd)
+
+
 def test_no_algorithm(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
     assert digests(fd, []) == {}
