@@ -32,16 +32,18 @@ class Draft(NamedTuple):
 
 
 @contextmanager
-def draft_in(folder: int) -> Iterator[Draft]:
+def draft_in(folder: int, nameless: bool = False) -> Iterator[Draft]:
     """An empty file, 0600, to be published in the opened ``folder``; the end takes it away if it was not.
 
-    Raises OSError.
+    Raises OSError, also where it is to be ``nameless`` and cannot be.
     """
     with ExitStack() as stack:
         hidden = None
         try:
             fd = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
         except OSError:  # EOPNOTSUPP, EISDIR or EINVAL, as the file system likes; a real fault shows again below
+            if nameless:
+                raise
             hidden = stack.enter_context(hidden_in(folder))
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(DRAFT, flags, 0o600, dir_fd=hidden)

@@ -71,7 +71,7 @@ class Host(NamedTuple):
     differences: Callable[[int, Metadata], List[str]]
 
     sweep_once: Callable[[int, Set[Tuple[int, int]]], None]
-    draft_in: Callable[[int], ContextManager[Draft]]
+    draft_in: Callable[..., ContextManager[Draft]]
     clone_content: Callable[[int, int], bool]
     copy_content: Callable[[int, int], None]
     publish: Callable[[Draft, int, bytes], None]

@@ -20,6 +20,10 @@ _RENAME_NOREPLACE = 1
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
+class NotSyncedError(OSError):
+    """The name holds the file, but nobody knows whether it will after a crash."""
+
+
 def link_again(fd: int, folder: int, name: bytes, replacing: bool) -> bool:
     """Gives the inode of ``fd`` itself the name ``name`` in the opened ``folder``; False where that cannot be.
 
@@ -36,7 +40,7 @@ def link_again(fd: int, folder: int, name: bytes, replacing: bool) -> bool:
         raise
     except OSError:
         return False
-    os.fsync(folder)
+    _sync(folder)
     return True
 
 
@@ -49,7 +53,7 @@ def publish(draft: Draft, folder: int, name: bytes) -> None:
         if draft.hidden is None or error.errno not in _NO_LINKS:
             raise
         _rename_without_replacing(draft.hidden, folder, name)
-    os.fsync(folder)
+    _sync(folder)
 
 
 def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[bytes]:
@@ -65,7 +69,7 @@ def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[by
         if saved is not None:
             os.unlink(saved, dir_fd=folder)
         raise
-    os.fsync(folder)
+    _sync(folder)
     return saved
 
 
@@ -76,6 +80,15 @@ def is_named(fd: int, folder: int, name: bytes) -> bool:
     except FileNotFoundError:
         return False
     return os.path.samestat(found, os.fstat(fd))
+
+
+def _sync(folder: int) -> None:
+    """Raises NotSyncedError."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that does not sync folders
+            raise NotSyncedError(error.errno, error.strerror) from error
 
 
 def _link(fd: int, folder: int, name: bytes) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
 
 
 class Order(NamedTuple):
@@ -85,7 +86,7 @@ class _Copied(NamedTuple):
 
 
 def put_back(order: Order) -> Outcome:
-    """Carries ``order`` out. Raises RescueError; then nothing was changed."""
+    """Carries ``order`` out. Raises RescueError; then nothing was changed, unless it says so."""
     folder = order.target.folder.fd
     host = order.host
     original = host.read_metadata(order.source)
@@ -113,6 +114,11 @@ def put_back(order: Order) -> Outcome:
         return done._replace(replaced=existing)
     except FileExistsError:
         return Outcome("present")
+    except NotSyncedError as error:
+        raise RescueError(
+            "%s is there again and complete, but its folder could not be written to the disk: %s. Until sync(1) "
+            "succeeds its name may be lost when the host goes down." % (printable(order.target.path), fault(error))
+        ) from error
     except OSError as error:
         raise RescueError("%s could not be written: %s." % (printable(order.target.path), fault(error))) from error
 
@@ -215,9 +221,15 @@ def _is_already(order: Order, existing: Existing, wanted: Metadata, sha256: str)
     if found == wanted:
         return True
     host = order.host
-    with host.draft_in(order.target.folder.fd) as draft:
-        host.apply_metadata(draft.fd, wanted)
-        return found == host.read_metadata(draft.fd)._replace(atime_ns=wanted.atime_ns)
+    try:
+        # Check mode makes nothing that anybody could see: where that needs a name, it is taken for another file.
+        with host.draft_in(order.target.folder.fd, nameless=order.terms.check_mode) as draft:
+            host.apply_metadata(draft.fd, wanted)
+            return found == host.read_metadata(draft.fd)._replace(atime_ns=wanted.atime_ns)
+    except OSError:
+        if order.terms.check_mode:
+            return False
+        raise
 
 
 def _existing(order: Order) -> Optional[Existing]:

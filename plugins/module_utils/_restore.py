@@ -59,9 +59,11 @@ class _Job:
     """One file on its way from the wish to its result. ``wish.path`` is resolved as soon as its place is known.
 
     ``origin`` is the place where its path leads, ``target`` where it is to go: the same, unless it is copied out.
+    ``named`` is False where nobody asked for this very file, but for all of a folder.
     """
 
-    def __init__(self, request: Dict[str, Any]) -> None:
+    def __init__(self, request: Dict[str, Any], named: bool) -> None:
+        self.named = named
         self.what = str(request.get("path") or request.get("source") or request)
         self.wish = Wish()
         self.origin: Optional[Target] = None
@@ -110,15 +112,15 @@ class _Rescue:
             witnesses = self.host.witnesses(names)
             # Only a package's file was renamed by rpm; others may be called like that.
             originals = [path if original_path(path) not in witnesses else original_path(path) for path in below]
-            jobs += [self._job(dict(path_fields(path))) for path in dict.fromkeys(originals)]
+            jobs += [self._job(dict(path_fields(path)), named=False) for path in dict.fromkeys(originals)]
             for job in sorted(jobs, key=_urgency):
                 self._continue(job, lambda job: self._aimed(job) or self._restored(job, seen, witnesses))
         finally:
             self.host.unpin(found.sightings)
         return [job.result for job in jobs]
 
-    def _job(self, request: Dict[str, Any]) -> _Job:
-        job = _Job(request)
+    def _job(self, request: Dict[str, Any], named: bool = True) -> _Job:
+        job = _Job(request, named)
         self._attempt(job, lambda: job.understand(request))
         return job
 
@@ -194,6 +196,11 @@ class _Rescue:
             witnesses = self.host.witnesses([target.path])
         witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
         candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
+        if candidate.file.file.is_nearly_all_hole and not job.named:
+            raise RescueError(
+                "%s is %d bytes long and nearly all of it a hole, which takes long to read: restore it by its own path."
+                % (job.what, candidate.file.file.size)
+            )
         with self.host.readable(candidate.sighting) as source:
             outcome = put_back(
                 Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept, self.host)

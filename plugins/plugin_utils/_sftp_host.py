@@ -334,7 +334,9 @@ class _SftpHost:
                 self.session.run(rmdir(path))
 
     @contextmanager
-    def draft_in(self, folder: int) -> Iterator[Draft]:
+    def draft_in(self, folder: int, nameless: bool = False) -> Iterator[Draft]:
+        if nameless:
+            raise OSError(errno.EOPNOTSUPP, "SFTP knows no files without names")
         with self.hidden_in(folder) as hidden:
             number = self.session.open_file(path_of(hidden, DRAFT), READ | WRITE | CREATE | EXCLUSIVE, 0o600)
             try:

@@ -514,6 +514,63 @@ def test_what_it_did_not_take_is_no_reason_to_do_it_again(
 
 
 @pytest.mark.usefixtures("no_tmpfile")
+def test_check_mode_makes_nothing_that_has_a_name(
+    gone: Path, source: int, bring_back: PutBack, mounted: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even to see which metadata the file system takes; then it says that the file would be replaced."""
+    os.setxattr(source, "user.note", b"1")
+    there = mounted("-t", "ramfs", "none") / "copy"
+    bring_back(there, witness=PROVEN)
+    made: list[object] = []
+    monkeypatch.setattr(os, "mkdir", lambda *arguments, **_options: made.append(arguments))
+    assert bring_back(there, witness=PROVEN, force=True, check_mode=True).status == "restorable"
+    assert made == []
+    monkeypatch.undo()
+    assert bring_back(there, witness=PROVEN, force=True) == Outcome("present")
+
+
+@pytest.mark.parametrize("linked", [True, False])
+@pytest.mark.parametrize("force", [True, False])
+def test_a_name_that_may_not_survive_a_crash_is_told_as_it_is(
+    tool: Path, source: int, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch, linked: bool, force: bool
+) -> None:
+    """The disk failed in the last moment: the file is there all the same."""
+    if linked:
+        os.link(tool, tool.parent / "other")
+    tool.unlink()
+    if force:
+        tool.write_bytes(b"another")
+    real_fsync = os.fsync
+
+    def fail(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert refusal(lambda: bring_back(force=force)) == (
+        (
+            f"{tool} is there again and complete, but its folder could not be written to the disk: the device failed "
+            "(input/output error): see the kernel's log, restore to another disk with dest. Until sync(1) succeeds its "
+            "name may be lost when the host goes down."
+        ),
+        [],
+    )
+    assert tool.read_bytes() == CONTENT
+
+
+def test_a_file_system_that_does_not_sync_folders(
+    gone: Path, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert bring_back().status == "restored"
+
+
+@pytest.mark.usefixtures("no_tmpfile")
 def test_without_nameless_files_the_same(gone: Path, bring_back: PutBack) -> None:
     assert bring_back().status == "restored"
     assert gone.read_bytes() == CONTENT

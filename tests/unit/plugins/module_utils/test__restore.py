@@ -368,6 +368,36 @@ def test_all_below_a_folder_through_a_symlink(top: Path, lose: Callable[..., Hel
     assert [result["path"] for result in restored(below=top.parent / "link/")] == [f"{top}/tool"]
 
 
+def test_all_below_a_folder_but_what_is_nearly_all_hole(top: Path, lose: Callable[..., Held], holders: Holders) -> None:
+    """Any user could stall the rescue of all others with it. By its own path it comes back, however long it takes."""
+    lose("tool")
+    held = holders.open(top / "hole", os.O_RDWR | os.O_CREAT)
+    os.truncate(held.link, 17 * 2**30)
+    (top / "hole").unlink()
+    by_path = {result["path"]: result for result in restored(below=top)}
+    assert by_path[f"{top}/tool"]["status"] == "restored"
+    assert by_path[f"{top}/hole"]["msg"] == (
+        f"{top}/hole is 18253611008 bytes long and nearly all of it a hole, which takes long to read: restore it by "
+        "its own path."
+    )
+    assert os.listdir(top) == ["tool"]
+
+
+def test_in_a_folder_for_all_a_decoy_is_told_and_the_user_chooses(top: Path, lose: Callable[..., Held]) -> None:
+    """In /tmp everybody may have had that name: nothing tells whose file is meant, but the owners are named."""
+    top.chmod(0o1777)
+    mine, decoy = lose(), lose(content=b"evil", owner=NOBODY)
+    (result,) = restored({"path": f"{top}/tool"})
+    assert (result["status"], result["refused"], os.listdir(top)) == ("failed", ["ambiguous"], [])
+    for held, owner in ((mine, 0), (decoy, NOBODY)):
+        assert f"{held.link} (inode " in result["msg"]
+        assert f"bytes, owner {owner}, modified" in result["msg"]
+    for choice in ({"source": {"link": mine.link}}, {"checksum": CHECKSUM}):
+        (result,) = restored({"path": f"{top}/tool", **choice})
+        assert (result["status"], (top / "tool").read_bytes()) == ("restored", CONTENT)
+        (top / "tool").unlink()
+
+
 def test_nothing_below_a_folder(top: Path) -> None:
     assert restored(below=top) == []
 
