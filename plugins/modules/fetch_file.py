@@ -81,6 +81,12 @@ way:
   type: str
   returned: always
   sample: module
+ways_closed:
+  description: The ways that were tried before RV(way), each with the reason why it did not lead in.
+  type: list
+  elements: str
+  returned: always
+  sample: []
 path:
   description: Path that the file had on the host.
   type: str

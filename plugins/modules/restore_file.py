@@ -144,6 +144,12 @@ way:
   type: str
   returned: always
   sample: module
+ways_closed:
+  description: The ways that were tried before RV(way), each with the reason why it did not lead in.
+  type: list
+  elements: str
+  returned: always
+  sample: []
 files:
   description: One result for each file, in the order in which they were asked for.
   returned: always

@@ -32,6 +32,7 @@ Result = dict[str, Any]
 _SHELLS = ("/bin/dash", "/bin/bash", "/bin/busybox sh")
 
 _REFUSED = "wrong key or login shell gone: sshd says the same for both"
+_SHELL_GONE = "login shell gone, most likely: another login works"
 
 # Seconds for one request over SFTP, and for the login.
 _LIMIT = 20
@@ -66,8 +67,9 @@ def answer(
             closed.append(f"{name}: {_why(error)}")
         else:
             if closed:
+                closed = [why.replace(_REFUSED, _SHELL_GONE) for why in closed]
                 _display.v(f"taken: {name}; not: {'; '.join(closed)}", host=task_vars.get("inventory_hostname"))
-            return dict(result, way=name)
+            return dict(result, way=name, ways_closed=closed)
     # Unreachable only if it is: a host without a shell answers.
     failure = AnsibleConnectionFailure if ways.is_unreachable else AnsibleActionFail
     raise failure(
@@ -111,6 +113,8 @@ class _Ways:
                 yield f"module through {shell}", partial(self._module_through, shell)
         if self.task_vars.get("lifeline_port"):
             yield "lifeline", self._lifeline
+            if self.is_unreachable:
+                return  # a third login that fails may make a newer sshd lock us out
         yield "sftp", partial(self._sftp, [])
 
     def _is_shell_missing(self) -> bool:

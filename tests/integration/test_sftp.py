@@ -154,6 +154,7 @@ def test_auto_takes_sftp_and_says_so(as_root, host, lab, hold, run_module):
     done = run_module("restore_file", {"path": f"{lab}/file"}, inventory=as_root, options=("-v",))
     assert done.result["way"] == "sftp" and done.files[0]["status"] == "restored"
     assert "taken: sftp; not: module:" in done.output
+    assert done.result["ways_closed"] == ["module: This account is currently not available"]
 
 
 def test_module_takes_nothing_else(as_root, host, lab, hold, run_module):
