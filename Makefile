@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit
+.PHONY: bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -57,6 +57,9 @@ integration: prepare ## Tests against real hosts
 
 matrix: prepare ## The same against other releases of ansible-core and Python, as far as they are found here
 	$(in_venv) python tests/matrix.py
+
+ways: prepare ## Which way leads into a host after what was lost: the table of README.md, from real hosts
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python tests/ways.py
 
 bench: prepare ## Benchmarks
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py

@@ -12,6 +12,7 @@ A way that cannot be taken is no error as long as another leads in.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -120,7 +121,8 @@ class _Ways:
     def _is_shell_missing(self) -> bool:
         """Whether it is the shell that Ansible asks for, and neither the login nor the login shell."""
         why = str(self.last) if isinstance(self.last, _ClosedError) else ""
-        return self.action._play_context.executable in why and "python" not in why
+        said = re.escape(self.action._play_context.executable) + r"\W{1,4}(no such file|not found|does not exist)"
+        return re.search(said, why, re.IGNORECASE) is not None
 
     def _module(self) -> Result:
         result: Result = self.action._execute_module(module_args=self.module_args, task_vars=self.task_vars)

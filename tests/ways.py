@@ -1,0 +1,155 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which way leads into a host after what was lost: each cell of the README's table is a real host that lost it.
+
+ways.py [SCENARIO ...]   prints the table in Markdown; the exit code tells whether every cell is as it should be
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fleet import Fleet, Host
+from fleet.controller import environment, program
+
+PORT = 2222
+COLUMNS = ("connection kept", "no connection", "lifeline, connection kept", "lifeline, no connection")
+LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+
+
+class Scenario(NamedTuple):
+    """What is lost at once. ``holder`` is a command that holds it, as somebody does on a machine that is used."""
+
+    name: str
+    lost: tuple[str, ...]
+    holder: tuple[str, ...] = ()
+    user: str = "root"
+    prepare: tuple[str, ...] = ()
+
+
+_BASH = ("/usr/bin/bash", "-c", "while :; do sleep 3600; done")
+SCENARIOS = (
+    Scenario("bash", ("/usr/bin/bash",), _BASH),
+    Scenario("bash_is_sh", ("/usr/bin/bash",), _BASH, prepare=("ln", "-sf", "bash", "/usr/bin/sh")),
+    Scenario("sudo_user_shell", ("/usr/bin/bash",), _BASH, "oncall", ("usermod", "-s", "/bin/bash", "oncall")),
+    Scenario("python", ("/usr/bin/python3.11",), ("/usr/bin/python3.11", "-c", "import signal; signal.pause()")),
+    Scenario("libc", (f"{LIBRARIES}/ld-linux-x86-64.so.2", f"{LIBRARIES}/libc.so.6")),
+    Scenario("sudo", ("/usr/bin/sudo",), ("/usr/bin/sudo", "sleep", "infinity"), "oncall"),
+    Scenario("sshd", ("/usr/sbin/sshd",)),
+    Scenario("sh_link", ("/usr/bin/sh",)),
+)
+
+
+class Record(NamedTuple):
+    """What must be the same before and after."""
+
+    content: str
+    mode: int
+    owner: tuple[int, int]
+
+
+def record(host: Host, path: str) -> Record | None:
+    """Read from outside, where nothing has to be executed in the host."""
+    here = host.root() / path.lstrip("/")
+    try:
+        found = here.lstat()
+    except FileNotFoundError:
+        return None
+    content = str(here.readlink()) if here.is_symlink() else hashlib.sha256(here.read_bytes()).hexdigest()
+    return Record(content, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
+
+
+class Site:
+    """One host with the controller that is to rescue it: its settings, connections and reports are its own."""
+
+    def __init__(self, fleet: Fleet, host: Host, scenario: Scenario, column: int, folder: Path) -> None:
+        self.fleet = fleet
+        self.host = host
+        self.scenario = scenario
+        self.has_lifeline = column >= 2
+        self.keeps_connection = column % 2 == 0
+        self.folder = folder
+        self.inventory = str(fleet.inventory(user=scenario.user, become=scenario.user != "root"))
+        self.settings = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"), "ANSIBLE_PIPELINING": "1"}
+
+    def ansible(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program(name), *arguments, "-i", self.inventory, "--limit", self.host.name],
+            env={**environment(), **self.settings},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def rescued(self) -> str:
+        """The cell: the way that led in, or what the user sees."""
+        if self.scenario.prepare:
+            self.host.run(list(self.scenario.prepare))
+        if self.scenario.holder:
+            self.host.spawn(list(self.scenario.holder), user=self.scenario.user)
+        before = {path: record(self.host, path) for path in self.scenario.lost}
+        if None in before.values():
+            raise SystemExit(f"{self.host.name} has not all of {self.scenario.lost} to begin with.")
+        if self.keeps_connection:
+            self.ansible("ansible", "all", "-m", "ansible.builtin.ping").check_returncode()
+        for path in self.scenario.lost:
+            (self.host.root() / path.lstrip("/")).unlink()
+        report = self.folder / "report.json"
+        wanted = json.dumps({"rescue_paths": self.scenario.lost, "rescue_report_path": str(report)})
+        done = self.ansible("ansible-playbook", "procfs.rescue.rescue", "-e", wanted)
+        answer = self._answer(report)
+        after = {path: record(self.host, path) for path in self.scenario.lost}
+        if after != before:
+            return f"no: {_reason(answer, done)}"
+        login = self.ansible("ansible", "all", "-m", "ansible.builtin.raw", "-a", "echo yes")
+        if "yes" not in login.stdout:
+            return f"no: back by {answer.get('way')}, but {login.stdout.strip()}"
+        return f"**{answer['way']}**"
+
+    def _answer(self, report: Path) -> dict[str, Any]:
+        try:
+            answers = json.loads(report.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        answer: dict[str, Any] = answers.get(self.host.name) or {}
+        return answer
+
+
+def _reason(answer: dict[str, Any], done: subprocess.CompletedProcess[str]) -> str:
+    said = str(answer.get("msg") or done.stdout + done.stderr)
+    return " ".join(said.split())[:400]
+
+
+def cells(scenario: Scenario, columns: tuple[int, ...]) -> list[str]:
+    result = []
+    for column in columns:
+        with Fleet(1, systemd=True) as fleet, tempfile.TemporaryDirectory() as folder:
+            result.append(Site(fleet, fleet.hosts[0], scenario, column, Path(folder)).rescued())
+    return result
+
+
+def main(names: list[str]) -> int:
+    columns = (0, 1)
+    print("| lost |", " | ".join(COLUMNS[column] for column in columns), "|")
+    print("|---|" + "---|" * len(columns))
+    for scenario in SCENARIOS:
+        if not names or scenario.name in names:
+            print(f"| {scenario.name} |", " | ".join(cells(scenario, columns)), "|", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
