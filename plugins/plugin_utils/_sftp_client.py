@@ -135,14 +135,21 @@ class Client(SFTPClient):  # type: ignore[misc]
 
     def __init__(self, pipe: Pipe) -> None:
         self.extensions: dict[bytes, bytes] = {}
-        super().__init__(pipe)
+        try:
+            super().__init__(pipe)
+        except BaseException:
+            pipe.close()
+            raise
 
     def _send_version(self) -> int:
         """Keeps the server's list of extensions, which paramiko reads over."""
         hello = Message()
         hello.add_int(3)
         self._send_packet(sftp.CMD_INIT, hello)
-        kind, data = self._read_packet()
+        try:
+            kind, data = self._read_packet()
+        except sftp.SFTPError:  # more than a packet ever has
+            kind, data = None, b""
         if kind != sftp.CMD_VERSION:
             raise SessionError(errno.EPROTO, "what answers there is no SFTP server")
         message = Message(data)

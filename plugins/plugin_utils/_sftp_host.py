@@ -143,7 +143,7 @@ class _SftpHost:
         return path
 
     def _owner_and_mode(self, path: bytes) -> tuple[int, int]:
-        status = self.session.run(stat(path) if path.startswith(b"/proc/self/fd/") else lstat(path))
+        status = self.session.run(lstat(path))
         return status.st_uid, status.st_mode
 
     def _open(self, path: bytes) -> Opened:

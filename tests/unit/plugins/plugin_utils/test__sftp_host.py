@@ -1,0 +1,207 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whatever the way, the same is decided: each case by the local kernel, and over OpenSSH's own sftp-server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED, sftp_host
+from unit.plugins.holders import NOBODY, Holders
+
+CONTENT = b"the original"
+CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(params=["local", "sftp"])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    if request.param == "local":
+        yield LOCAL._replace(witnesses=lambda *_arguments: {})
+    else:
+        with sftp_host(lambda: Client(Pipe([b"/usr/lib/openssh/sftp-server"], 10))) as host:
+            yield host._replace(witnesses=lambda *_arguments: {})
+
+
+@pytest.fixture
+def restored(host: Host) -> Callable[..., list[dict[str, Any]]]:
+    def run(*requests: dict[str, Any], below: Path | None = None, **terms: Any) -> list[dict[str, Any]]:
+        prefix = None if below is None else os.fsencode(below)
+        return restore(requests, prefix, Terms(**terms), lambda _line: None, host)
+
+    return run
+
+
+Restored = Callable[..., list[dict[str, Any]]]
+
+
+def lose(holders: Holders, path: Path, content: bytes = CONTENT, mode: int = 0o640, owner: int = 0) -> None:
+    path.write_bytes(content)
+    os.chown(path, owner, owner)
+    path.chmod(mode)
+    os.utime(path, (1, 2))
+    holders.open(path)
+    path.unlink()
+
+
+def outcome(results: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    return [(result["status"], result.get("refused", [])) for result in results]
+
+
+def test_it_comes_back(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    lose(holders, tmp_path / "tool")
+    (would,) = restored({"path": str(tmp_path / "tool")}, check_mode=True)
+    assert os.listdir(tmp_path) == []
+    (result,) = restored({"path": str(tmp_path / "tool")})
+    found = (tmp_path / "tool").stat()
+    assert (tmp_path / "tool").read_bytes() == CONTENT
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o640, 0, 2)
+    assert (would["status"], result["status"], result["checksum"]) == ("restorable", "restored", CHECKSUM)
+    assert result["not_kept"] in ([], list(NOT_CARRIED))
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("present", [])]
+    assert os.listdir(tmp_path) == ["tool"]
+
+
+def test_an_executable_and_a_library(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    program, library = tmp_path / "program", tmp_path / "library"
+    holders.run(program)
+    holders.map_library(library)
+    content = program.read_bytes(), library.read_bytes()
+    program.unlink()
+    library.unlink()
+    results = restored({"path": str(program)}, {"path": str(library)})
+    assert [(result["status"], result["source"]["via"]) for result in results] == [
+        ("restored", "exe"),
+        ("restored", "map"),
+    ]
+    assert (program.read_bytes(), library.read_bytes()) == content
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"{{ 7*7 }}", b"x (deleted)", b"-rf", b"\\012"])
+def test_hostile_names(tmp_path: Path, holders: Holders, restored: Restored, name: bytes) -> None:
+    lose(holders, tmp_path / os.fsdecode(name))
+    assert outcome(restored(below=tmp_path)) == [("restored", [])]
+    assert os.listdir(os.fsencode(tmp_path)) == [name]
+
+
+def test_a_live_file_is_no_candidate(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    (tmp_path / "tool (deleted)").write_bytes(b"live")
+    holders.open(tmp_path / "tool (deleted)")
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("failed", ["not_held"])]
+
+
+def test_several_versions(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    lose(holders, tmp_path / "tool")
+    lose(holders, tmp_path / "tool", b"another")
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("failed", ["ambiguous"])]
+    wrong = {"path": str(tmp_path / "tool"), "checksum": "md5:" + "0" * 32}
+    assert outcome(restored(wrong))[0][0] == "failed"
+    assert outcome(restored({"path": str(tmp_path / "tool"), "checksum": CHECKSUM})) == [("restored", [])]
+    assert (tmp_path / "tool").read_bytes() == CONTENT
+
+
+def test_the_owner_of_another(open_to_all: Path, holders: Holders, restored: Restored) -> None:
+    folder = open_to_all / "folder"
+    folder.mkdir(mode=0o755)
+    lose(holders, folder / "tool", owner=NOBODY)
+    assert outcome(restored({"path": str(folder / "tool")}))[0][1] == ["owner_differs"]
+    assert outcome(restored({"path": str(folder / "tool")}, accept=["owner_differs"])) == [("restored", [])]
+
+
+def test_a_folder_that_others_may_write_in(open_to_all: Path, holders: Holders, restored: Restored) -> None:
+    folder = open_to_all / "folder"
+    folder.mkdir()
+    folder.chmod(0o775)
+    lose(holders, folder / "tool")
+    assert outcome(restored({"path": str(folder / "tool")}))[0][1] == ["ancestor_writable"]
+
+
+def test_symlinks_on_the_way(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    lose(holders, tmp_path / "folder" / "tool")
+    (tmp_path / "alias").symlink_to("link/tool")
+    assert outcome(restored({"path": str(tmp_path / "alias")})) == [("restored", [])]
+    assert (tmp_path / "alias").read_bytes() == CONTENT
+    os.lchown(tmp_path / "link", NOBODY, NOBODY)
+    assert outcome(restored({"path": str(tmp_path / "link" / "other")}))[0][1] == ["ancestor_writable"]
+
+
+def test_folders_that_are_gone_or_none(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    (tmp_path / "folder").mkdir()
+    lose(holders, tmp_path / "folder" / "tool")
+    (tmp_path / "folder").rmdir()
+    (result,) = restored({"path": str(tmp_path / "folder" / "tool")})
+    assert result["refused"] == ["folder_gone"]
+    (tmp_path / "folder").write_text("a file now")
+    (result,) = restored({"path": str(tmp_path / "folder" / "tool")})
+    assert "is no folder" in result["msg"]
+
+
+def test_privileges_need_proof(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    lose(holders, tmp_path / "tool", mode=0o4755)
+    (result,) = restored({"path": str(tmp_path / "tool")})
+    assert (result["dropped"], result["usable"], stat.S_IMODE((tmp_path / "tool").stat().st_mode)) == (
+        ["setuid"],
+        False,
+        0o755,
+    )
+    assert result["fix"] == [f"chmod 4755 {tmp_path}/tool"]
+    (tmp_path / "tool").unlink()
+    (result,) = restored({"path": str(tmp_path / "tool"), "checksum": CHECKSUM})
+    assert (result["dropped"], stat.S_IMODE((tmp_path / "tool").stat().st_mode)) == ([], 0o4755)
+
+
+def test_a_source_of_the_facts(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    lose(holders, tmp_path / "tool")
+    (would,) = restored({"path": str(tmp_path / "tool")}, check_mode=True)
+    source = would["source"]
+    changed = dict(source, start_time=source["start_time"] + 1)
+    assert outcome(restored({"source": changed})) == [("failed", ["holder_changed"])]
+    assert outcome(restored({"source": source})) == [("restored", [])]
+
+
+def test_replacing_and_copying(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    lose(holders, tmp_path / "tool")
+    (tmp_path / "tool").write_text("newer")
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("present", [])]
+    (copy,) = restored({"path": str(tmp_path / "tool"), "dest": str(tmp_path / "copy")}, mode=0o600)
+    assert (copy["status"], (tmp_path / "copy").read_bytes()) == ("restored", CONTENT)
+    (result,) = restored({"path": str(tmp_path / "tool")}, force=True, backup=True)
+    assert (tmp_path / "tool").read_bytes() == CONTENT
+    assert Path(result["backup_file"]).read_text() == "newer"
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_what_a_killed_run_left_is_taken_away(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    hidden = tmp_path / ".procfs-rescue.0123456789abcdef"
+    hidden.mkdir(mode=0o700)
+    (hidden / "draft").write_text("half")
+    lose(holders, tmp_path / "tool")
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("restored", [])]
+    assert os.listdir(tmp_path) == ["tool"]
+
+
+def test_a_hidden_folder_of_a_run_that_lives_is_kept(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    hidden = tmp_path / ".procfs-rescue.0123456789abcdef"
+    hidden.mkdir(mode=0o700)
+    code = (
+        "import fcntl, os, sys; fd = os.open(sys.argv[1], 0); fcntl.flock(fd, 2); print('ready', flush=True); input()"
+    )
+    holders.expect(holders.start(sys.executable, "-c", code, hidden), b"ready\n")
+    lose(holders, tmp_path / "tool")
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("restored", [])]
+    assert sorted(os.listdir(tmp_path)) == [hidden.name, "tool"]
