@@ -11,14 +11,15 @@ Read directly, or by the package manager's own tool; never through anything that
 
 import os
 import re
-from typing import Callable, Dict, Iterable, List, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._rpm import rpm_witnesses
 
-_INFO = b"/var/lib/dpkg/info"
+# The folder of what packages say of themselves.
+INFO = b"/var/lib/dpkg/info"
 
 _MD5_LINE = re.compile(rb"[0-9a-f]{32}  ")
 
@@ -30,6 +31,16 @@ _SILENT = (
 )
 
 
+class Records(NamedTuple):
+    """How the records of dpkg are read, and what is a symlink to what. All raise OSError."""
+
+    names: Callable[[], List[bytes]]
+    # Of several records, in their order: there is none of what a package does not have.
+    contents: Callable[[List[bytes]], Iterable[bytes]]
+    # Where a folder really is, None where its name is no symlink.
+    real_folder: Callable[[bytes], Optional[bytes]]
+
+
 def package_witnesses(
     paths: Iterable[bytes], warn: Callable[[str], object] = lambda _sentence: None
 ) -> Dict[bytes, Witness]:
@@ -37,13 +48,22 @@ def package_witnesses(
 
     ``warn`` is told of a database that is there and cannot be asked: it neither proves nor disowns any content then.
     """
-    merged = {top: os.path.realpath(top) for top in _MERGED if os.path.islink(top)}
+    return witnesses_of(paths, warn, _LOCAL, (dpkg_witnesses, lambda names, _records: rpm_witnesses(names)))
+
+
+def witnesses_of(
+    paths: Iterable[bytes],
+    warn: Callable[[str], object],
+    records: Records,
+    databases: Sequence[Callable[[Set[bytes], Records], Dict[bytes, Witness]]],
+) -> Dict[bytes, Witness]:
+    merged = {top: real for top, real in ((top, records.real_folder(top)) for top in _MERGED) if real is not None}
     names = {path: _aliases(path, merged) for path in paths}
     found: Dict[bytes, Witness] = {}
-    for ask in (_dpkg_witnesses, rpm_witnesses):
+    for ask in databases:
         unknown = {path: names[path] for path in names if path not in found}
         try:
-            known = ask({name for aliases in unknown.values() for name in aliases})
+            known = ask({name for aliases in unknown.values() for name in aliases}, records)
         except OSError as error:
             warn(_SILENT % fault(error))
         except RescueError as error:
@@ -60,46 +80,62 @@ def _aliases(path: bytes, merged: Dict[bytes, bytes]) -> List[bytes]:
     return list(dict.fromkeys([path, own, *others]))
 
 
-def _dpkg_witnesses(wanted: Set[bytes]) -> Dict[bytes, Witness]:
+def dpkg_witnesses(wanted: Set[bytes], records: Records) -> Dict[bytes, Witness]:
     """For each name of ``wanted`` under which dpkg put a file there: its digest. Raises OSError."""
+    if not wanted:
+        return {}
     try:
-        lists = [name[: -len(b".md5sums")] for name in os.listdir(_INFO) if name.endswith(b".md5sums")]
+        lists = [name for name in records.names() if name.endswith(b".md5sums")]
     except FileNotFoundError:
         return {}
-    diversions = _diversions()
+    diversions = _diversions(records)
     sources = wanted.union(source for source, place, _keeper in diversions if place in wanted)
     found = {}
-    for package in lists if wanted else ():
-        for line in _lines(package + b".md5sums"):
+    for name_of_list, content in zip(lists, records.contents(lists)):
+        package = name_of_list[: -len(b".md5sums")]
+        for line in content.split(b"\n"):
             name = b"/" + line[34:]
             if name not in sources or not _MD5_LINE.match(line):
                 continue
             keeps = package.partition(b":")[0]
             place = next((to for source, to, keeper in diversions if source == name and keeper != keeps), name)
-            if place in wanted and _vouches(package, name):
+            if place in wanted and _vouches(package, name, records):
                 found[place] = Witness("package", "md5", line[:32].decode("ascii"), printable(keeps))
     return found
 
 
-def _vouches(package: bytes, name: bytes) -> bool:
+def _vouches(package: bytes, name: bytes, records: Records) -> bool:
     """Whether the package still has the file, which another may have replaced, and nobody is to change it.
 
     Most packages leave their configuration out of their md5sums, but not all.
     """
-    configuration = [line[line.find(b"/") :] for line in _lines(package + b".conffiles")]  # a flag may stand before
-    return name in _lines(package + b".list") and name not in configuration
+    files, configuration = (
+        content.split(b"\n") for content in records.contents([package + b".list", package + b".conffiles"])
+    )
+    return name in files and name not in [line[line.find(b"/") :] for line in configuration]  # a flag may stand before
 
 
-def _diversions() -> List[Tuple[bytes, bytes, bytes]]:
+def _diversions(records: Records) -> List[Tuple[bytes, bytes, bytes]]:
     """(name in the packages, name on disk, package that keeps the name) of dpkg-divert(1); ":" is the administrator."""
-    lines = _lines(b"../diversions")
+    lines = next(iter(records.contents([b"../diversions"]))).split(b"\n")
     return [(lines[at], lines[at + 1], lines[at + 2]) for at in range(0, len(lines) - 2, 3)]
 
 
-def _lines(name: bytes) -> List[bytes]:
-    """Of a file of the database; there is none of what a package does not have, or lost since dpkg runs beside us."""
-    try:
-        with open(os.path.join(_INFO, name), "rb") as file:
-            return file.read().split(b"\n")
-    except FileNotFoundError:
-        return []
+def _names() -> List[bytes]:
+    return os.listdir(INFO)
+
+
+def _contents(names: List[bytes]) -> Iterator[bytes]:
+    for name in names:
+        try:
+            with open(os.path.join(INFO, name), "rb") as file:
+                yield file.read()
+        except FileNotFoundError:  # dpkg may run beside us
+            yield b""
+
+
+def _real_folder(folder: bytes) -> Optional[bytes]:
+    return os.path.realpath(folder) if os.path.islink(folder) else None
+
+
+_LOCAL = Records(_names, _contents, _real_folder)

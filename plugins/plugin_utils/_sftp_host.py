@@ -29,6 +29,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opene
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._packages import INFO, Records, dpkg_witnesses, witnesses_of
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     CREATE,
     EXCLUSIVE,
@@ -75,17 +76,17 @@ _READ_ONLY = 1  # ST_RDONLY, also of statvfs@openssh.com
 
 
 @contextmanager
-def sftp_host(connect: Callable[[], Client]) -> Iterator[Host]:
+def sftp_host(connect: Callable[[], Client], warn: Callable[[str], object] = lambda _line: None) -> Iterator[Host]:
     """The host that ``connect`` opens an SFTP session to. Raises OSError."""
     session = Session(connect)
     try:
-        yield _host(session)
+        yield _host(session, warn)
     finally:
         session.client.close()
 
 
-def _host(session: Session) -> Host:
-    host = _SftpHost(session)
+def _host(session: Session, warn: Callable[[str], object]) -> Host:
+    host = _SftpHost(session, warn)
     return Host(
         scan=host.scan,
         unpin=host.unpin,
@@ -118,8 +119,9 @@ def _host(session: Session) -> Host:
 
 
 class _SftpHost:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, warn: Callable[[str], object]) -> None:
         self.session = session
+        self.warn = warn
         self._alive: set[bytes] = set()
         self._parents_of_remote: set[bytes] = set()
         self._walk = Walk(
@@ -194,8 +196,26 @@ class _SftpHost:
         status = self.session.run(stat(b"/proc/self"))
         return status.st_uid, status.st_gid
 
-    def witnesses(self, _paths: Iterable[bytes]) -> dict[bytes, Witness]:
-        return {}
+    def witnesses(self, paths: Iterable[bytes]) -> dict[bytes, Witness]:
+        """rpm's database is one that only rpm itself can read."""
+        records = Records(lambda: self.session.run(names(INFO)), self._records, self._real_folder)
+        return witnesses_of(paths, self.warn, records, [dpkg_witnesses])
+
+    def _records(self, wanted: list[bytes]) -> Iterator[bytes]:
+        for found in self.session.together([content_of(os.path.join(INFO, name)) for name in wanted]):
+            if isinstance(found, FileNotFoundError):
+                yield b""
+            elif isinstance(found, OSError):
+                raise found
+            else:
+                yield found
+
+    def _real_folder(self, folder: bytes) -> bytes | None:
+        try:
+            target = self.session.run(readlink(folder))
+        except OSError:
+            return None
+        return os.path.normpath(os.path.join(os.path.dirname(folder), target))
 
     # Holders.
 

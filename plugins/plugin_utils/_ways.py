@@ -159,7 +159,7 @@ class _Ways:
         address = connection.get_option("host") or self.action._play_context.remote_addr
         command = connection._build_command(ssh, "ssh", b"-s", address.encode(), b"sftp")
         command[1:1] = first_options  # of two settings ssh takes the first
-        with sftp_host(lambda: Client(Pipe(command, _LIMIT))) as host:
+        with sftp_host(lambda: Client(Pipe(command, _LIMIT)), _display.warning) as host:
             if self.action._play_context.become and host.own_ids()[0] != 0:
                 raise _ClosedError("it logged in as another user than root, and SFTP knows no become")
             return self.over_sftp(host)

@@ -412,3 +412,21 @@ def test_a_refused_login_is_said_to_be_two_things(bare_fleet, host, lab, run_mod
         assert log.read_text().count("not allowed because shell") - before == 2
     finally:
         host.run(["usermod", "--shell", "/usr/sbin/nologin", "root"])
+
+
+def test_the_package_database_vouches_over_sftp_too(host, hold, over_sftp):
+    hold(HOLD, "/usr/bin/sudo")
+    before = inside(host, "/usr/bin/sudo").stat(), inside(host, "/usr/bin/sudo").read_bytes()
+    host.wreck("/usr/bin/sudo")
+    (file,) = over_sftp("restore_file", {"path": "/bin/sudo"}).files
+    assert (file["status"], file["content_by"], file["dropped"]) == ("restored", "package", [])
+    after = inside(host, "/usr/bin/sudo").stat(), inside(host, "/usr/bin/sudo").read_bytes()
+    assert (after[1], after[0].st_mode) == (before[1], before[0].st_mode) and before[0].st_mode & stat.S_ISUID
+
+
+def test_an_old_version_is_refused_over_sftp_too(host, hold, over_sftp):
+    inside(host, "/usr/bin/chfn").write_bytes(b"an old version with a hole")
+    hold(HOLD, "/usr/bin/chfn")
+    host.wreck("/usr/bin/chfn")
+    (file,) = over_sftp("restore_file", {"path": "/usr/bin/chfn"}).files
+    assert file["refused"] == ["superseded"] and not inside(host, "/usr/bin/chfn").exists()

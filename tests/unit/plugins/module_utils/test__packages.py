@@ -30,7 +30,7 @@ def says(digest: str, package: str) -> Witness:
 def dpkg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dpkg:
     """Writes a database of dpkg with these md5sums by package; / is merged with /usr as on this machine."""
     (tmp_path / "info").mkdir()
-    monkeypatch.setattr(_packages, "_INFO", os.fsencode(tmp_path / "info"))
+    monkeypatch.setattr(_packages, "INFO", os.fsencode(tmp_path / "info"))
     monkeypatch.setattr(_rpm, "_DATABASES", ())
     merge(monkeypatch, b"/bin", b"/sbin", b"/lib", b"/lib64")
 
@@ -194,7 +194,7 @@ def test_this_machine_s_packages_vouch_for_what_is_there() -> None:
 
 
 def test_no_dpkg(dpkg: Dpkg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_packages, "_INFO", os.fsencode(tmp_path / "none"))
+    monkeypatch.setattr(_packages, "INFO", os.fsencode(tmp_path / "none"))
     assert asked(b"/usr/bin/bash") == {}
 
 
