@@ -20,7 +20,7 @@ _COMMAND = [
     "mmdebstrap",
     "--quiet",
     "--variant=apt",
-    "--include=dbus,libpam-systemd,openssh-server,procps,python3,sudo,systemd-sysv",
+    "--include=dbus,dbus-user-session,libpam-systemd,openssh-server,procps,python3,sudo,systemd-sysv",
     *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")),
 ]
 
