@@ -164,7 +164,7 @@ def find(
         if origin is not None:
             reasons += judge_place(sighting, kind, origin.folder, origin.name)
             if wish.in_place:
-                reasons += judge_folder(sighting.file, origin.folder.ancestors)
+                reasons += judge_folder(sighting.file, origin.folder.ancestors, wish.checksum)
         return reasons
 
     def anywhere(sighting: Sighting, _kind: str) -> List[str]:

@@ -31,6 +31,7 @@ REASONS = {
     "folder_gone": "its folder is not there any more",
     "owner_differs": "it belongs neither to root nor to the owner of the folder",
     "ancestor_writable": "others than root and the folder's owner may write in the folder or in one above it",
+    "checksum_wanted": "anybody may exchange what is in the folder or in one above it: its checksum must be given too",
     "superseded": "the package database names other content for this path",
     "checksum_differs": "its content does not have the wanted checksum",
 }
@@ -88,14 +89,19 @@ def judge_place(sighting: Sighting, kind: str, folder: Optional[Folder], name: b
     return ["unproven"] if sighting.foreign == "unproven" else []
 
 
-def judge_folder(file: File, ancestors: List[Ancestor]) -> List[str]:
-    """Reasons against writing a file with this owner below these folders, as their owners and modes are."""
+def judge_folder(file: File, ancestors: List[Ancestor], checksum: Optional[Witness] = None) -> List[str]:
+    """Reasons against writing a file with this owner below these folders, as their owners and modes are.
+
+    ``checksum`` is what the user wants the content to have: where anybody may write, no owner and no place tells.
+    """
     folder = ancestors[-1]
     reasons = []
     if file.uid not in (0, folder.uid) and not folder.is_roots_sticky:
         reasons.append("owner_differs")
     if any(_lets_others_write(ancestor, folder.uid) for ancestor in ancestors):
         reasons.append("ancestor_writable")
+    if checksum is None and any(ancestor.is_anybodys for ancestor in ancestors):
+        reasons.append("checksum_wanted")
     return reasons
 
 

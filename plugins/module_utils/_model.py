@@ -138,6 +138,11 @@ class Ancestor(NamedTuple):
         return bool(self.mode & (stat.S_IWGRP | stat.S_IWOTH))
 
     @property
+    def is_anybodys(self) -> bool:
+        """Whether everybody may take away and exchange what others have in it."""
+        return bool(self.mode & stat.S_IWOTH) and not self.mode & stat.S_ISVTX
+
+    @property
     def is_roots_sticky(self) -> bool:
         """Like /tmp: anybody may add names, but only their owner may take them away again."""
         return self.uid == 0 and bool(self.mode & stat.S_ISVTX)

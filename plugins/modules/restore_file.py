@@ -73,7 +73,8 @@ options:
     description:
       - Reasons to refuse that are waived, by their names. What is waived is in RV(files[].accepted).
       - V(owner_differs), the file belongs neither to root nor to the owner of its folder.
-      - V(ancestor_writable), others may write in the folder or in one above it, so it could have been swapped.
+      - V(ancestor_writable), others may write in the folder or in one above it, so it could have been swapped. Where anybody may, and no sticky
+        bit keeps them from the files of others, O(checksum) is needed too.
       - V(superseded), the package database names other content for the path, so this is an old or a changed version.
     type: list
     elements: str
@@ -87,6 +88,9 @@ options:
     type: int
     default: 3
 notes:
+  - What is held in a sandbox that a user made (bubblewrap, a rootless container, a service of the user's own systemd with C(PrivateUsers)) cannot
+    be told from a forgery and is not put back in place (V(namespace_untrusted)); it can be copied out with O(dest). Services of the host's
+    systemd, whatever their sandbox, are no such case.
   - With a full or read-only disk no module of Ansible starts unless C(ansible_pipelining) is V(true) and the task has the environment variable
     C(TMPDIR) set to a place that is not on that disk, such as C(/dev/shm). The role P(procfs.rescue.rescue#role) sets both.
 seealso:

@@ -195,7 +195,12 @@ def test_what_is_accepted_is_reported() -> None:
 
 def test_a_folder_that_others_may_change() -> None:
     origin = a_target(ancestors=[an_ancestor(b"/"), an_ancestor(mode=0o777)])
-    assert not_found(WISH, HONEST, origin=origin)[1] == ["ancestor_writable"]
+    assert not_found(WISH, HONEST, origin=origin)[1] == ["ancestor_writable", "checksum_wanted"]
+    accept = ["ancestor_writable", "checksum_wanted"]
+    assert not_found(WISH, HONEST, origin=origin, accept=accept)[1] == ["ancestor_writable", "checksum_wanted"]
+    proven = WISH._replace(checksum=Witness("checksum", "sha256", "aa", ""))
+    assert not_found(proven, HONEST, origin=origin)[1] == ["ancestor_writable"]
+    assert found(proven, HONEST, origin=origin, accept=accept).reasons == ["ancestor_writable"]
     assert found(WISH._replace(in_place=False), HONEST, origin=origin).reasons == []
 
 

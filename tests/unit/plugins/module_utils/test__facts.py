@@ -95,7 +95,7 @@ def test_refusals(tmp_path: Path, holders: Holders) -> None:
         "sticky": ("removed", True, []),
         "own": ("removed", True, []),
         "writable": ("removed", True, []),
-        "open": ("removed", False, ["ancestor_writable"]),
+        "open": ("removed", False, ["ancestor_writable", "checksum_wanted"]),
     }
 
 

@@ -153,9 +153,8 @@ def test_an_owner_that_has_no_business_there(uid: int, folder: Ancestor) -> None
     "ancestors",
     [
         [an_ancestor(b"/"), an_ancestor(mode=0o775)],
-        [an_ancestor(b"/"), an_ancestor(mode=0o757)],
         [an_ancestor(b"/"), an_ancestor(mode=0o2775)],
-        [an_ancestor(b"/"), an_ancestor(mode=0o777), an_ancestor(b"/srv/deep")],
+        [an_ancestor(b"/"), an_ancestor(mode=0o770), an_ancestor(b"/srv/deep")],
         [an_ancestor(b"/"), an_ancestor(uid=USER), an_ancestor(b"/srv/deep")],
         [an_ancestor(b"/"), an_ancestor(uid=USER), an_ancestor(b"/srv/deep", uid=OTHER)],
         [an_ancestor(b"/"), an_ancestor(uid=USER, mode=0o1777)],
@@ -164,6 +163,26 @@ def test_an_owner_that_has_no_business_there(uid: int, folder: Ancestor) -> None
 )
 def test_a_folder_that_others_may_change(ancestors: list[Ancestor]) -> None:
     assert verdict(folder=a_folder(*ancestors)) == ["ancestor_writable"]
+
+
+@pytest.mark.parametrize(
+    "ancestors",
+    [
+        [an_ancestor(b"/"), an_ancestor(mode=0o757)],
+        [an_ancestor(b"/"), an_ancestor(mode=0o2777)],
+        [an_ancestor(b"/"), an_ancestor(mode=0o777), an_ancestor(b"/srv/deep")],
+    ],
+)
+def test_a_folder_in_which_anybody_may_exchange_files(ancestors: list[Ancestor]) -> None:
+    checksum = Witness("checksum", "sha256", "aa", "")
+    assert judge_folder(a_file(), ancestors) == ["ancestor_writable", "checksum_wanted"]
+    assert standing(judge_folder(a_file(), ancestors), ["ancestor_writable"]) == ["checksum_wanted"]
+    assert judge_folder(a_file(), ancestors, checksum) == ["ancestor_writable"]
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o1757, 0o775])
+def test_a_folder_in_which_not_everybody_may_exchange_files(mode: int) -> None:
+    assert "checksum_wanted" not in judge_folder(a_file(), [an_ancestor(b"/"), an_ancestor(uid=USER, mode=mode)])
 
 
 def test_a_users_own_folder_in_a_users_own_folder() -> None:
