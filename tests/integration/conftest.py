@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,14 +78,18 @@ def lab(host: Host, request: pytest.FixtureRequest) -> Iterator[str]:
 def hold(host: Host) -> Iterator[Callable[..., int]]:
     """``hold(code, *args)`` runs Python code on the host that holds something and prints a line when it does.
 
-    Returns the holder's pid on the host.
+    ``wrapper`` are the arguments of a program that runs it. Returns the pid that the holder sees: that of the host,
+    unless the wrapper gave it others.
     """
     holders: list[subprocess.Popen[bytes]] = []
 
-    def start(code: str, *arguments: str | bytes, user: str | None = None) -> int:
+    def start(code: str, *arguments: str | bytes, user: str | None = None, wrapper: Sequence[str] = ()) -> int:
         full = code + "\nimport os, signal\nprint(os.getpid(), flush=True)\nsignal.pause()\n"
         process = host.spawn(
-            ["/usr/bin/python3", "-c", full, *arguments], user=user, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*wrapper, "/usr/bin/python3", "-c", full, *arguments],
+            user=user,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         holders.append(process)
         assert process.stdout is not None and process.stderr is not None
@@ -100,11 +104,12 @@ def hold(host: Host) -> Iterator[Callable[..., int]]:
         process.wait()
 
 
-@pytest.fixture
-def run_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
-    """``run_module(name, arguments, ...)`` runs a module of the collection on one host, over SSH, as an ad-hoc task."""
+@pytest.fixture(scope="session")
+def run_module_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
+    """``run_module_of(inventory, name, arguments, ...)`` does what ``run_module`` does, on any host."""
 
     def run(
+        inventory: Path,
         name: str,
         arguments: dict[str, Any],
         *,
@@ -112,13 +117,9 @@ def run_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         check: bool = False,
         diff: bool = False,
         options: tuple[str, ...] = (),
-        inventory: Path | None = None,
         env: Mapping[str, str] | None = None,
         may_warn: bool = False,
     ) -> Answer:
-        if inventory is None:
-            fleet: Fleet = request.getfixturevalue("fleet")
-            inventory = fleet.inventory(interpreter=request.getfixturevalue("target_python"))
         tree = tmp_path_factory.mktemp("play")
         play = [
             {
@@ -158,5 +159,18 @@ def run_module(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         assert answer.exists() or "unreachable=1" in done.stdout, done.stdout + done.stderr
         result = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"failed": True}
         return Answer(bool(result.get("failed")), result, done.stdout + done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def run_module(request: pytest.FixtureRequest, run_module_of: Callable[..., Answer]) -> Callable[..., Answer]:
+    """``run_module(name, arguments, ...)`` runs a module of the collection on one host, over SSH, as an ad-hoc task."""
+
+    def run(name: str, arguments: dict[str, Any], *, inventory: Path | None = None, **how: Any) -> Answer:
+        if inventory is None:
+            fleet: Fleet = request.getfixturevalue("fleet")
+            inventory = fleet.inventory(interpreter=request.getfixturevalue("target_python"))
+        return run_module_of(inventory, name, arguments, **how)
 
     return run

@@ -283,17 +283,6 @@ def test_a_holder_that_is_another_by_now_is_refused(host, lab, hold, run_module)
     assert names(host, lab) == []
 
 
-def test_a_folder_that_others_may_write_is_refused_until_accepted(host, lab, hold, run_module):
-    path = f"{lab}/log"
-    hold(HOLD, path)
-    inside(host, path).unlink()
-    inside(host, lab).chmod(0o775)
-    answer = run_module("restore_file", {"path": path})
-    assert answer.failed and answer.files[0]["refused"] == ["ancestor_writable"] and names(host, lab) == []
-    (file,) = run_module("restore_file", {"path": path, "accept": ["ancestor_writable"]}).files
-    assert file["status"] == "restored" and file["accepted"] == ["ancestor_writable"]
-
-
 def test_a_stranger_s_file_is_refused(host, lab, hold, run_module):
     path = f"{lab}/log"
     inside(host, lab).chmod(0o777)
