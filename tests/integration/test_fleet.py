@@ -101,11 +101,14 @@ def running(processes: set[Process]) -> set[Process]:
     return still
 
 
-def ownerless_links() -> set[str]:
-    """Links to fleets that have no state directory; other fleets may be up meanwhile."""
+def ownerless() -> set[str]:
+    """Links to fleets that have no state directory, and cgroups of such; other fleets may be up meanwhile."""
     states = folder_of("any").parent.glob("*/state.json")
-    owned = {f"fleet-{json.loads(state.read_text())['run_id']}" for state in states}
-    return {link for link in os.listdir("/sys/class/net") if link.startswith("fleet-")} - owned
+    owned = {json.loads(state.read_text())["run_id"] for state in states}
+    links = {link for link in os.listdir("/sys/class/net") if link.startswith("fleet-")}
+    cgroups = {path.name for path in Path("/sys/fs/cgroup").glob("*/procfs-rescue-fleet-*")}
+    cgroups |= {path.name for path in Path("/sys/fs/cgroup").glob("procfs-rescue-fleet-*")}
+    return {found for found in links | cgroups if found.rpartition("-")[2] not in owned}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -123,9 +126,8 @@ def name() -> Iterator[str]:
     yield name
     assert not processes_of(name)
     assert not folder_of(name).exists()
-    wait_until(lambda: not ownerless_links())
+    wait_until(lambda: not ownerless())
     assert mounts() == before
-    assert not list(Path("/sys/fs/cgroup").glob("**/procfs-rescue-fleet-*"))
 
 
 @pytest.fixture(scope="module")
