@@ -62,6 +62,8 @@ def start(plan: Plan, report: int) -> int:
         with linux.namespace_file("net") as fleet:
             linux.unshare(_NAMESPACES)
             plug_in(plan.name, plan.address, fleet)
+        if plan.systemd:
+            cgroup.join(plan.tag, plan.name)
         # Not sooner: the first child from here on is the PID 1 that the namespace lives and dies with.
         linux.unshare(linux.CLONE_NEWPID)
         if os.fork() == 0:
@@ -93,7 +95,6 @@ def _become_host(plan: Plan, report: int) -> None:
 
 
 def _boot_systemd(plan: Plan) -> NoReturn:
-    cgroup.join(plan.tag, plan.name)
     nspawn.prepare()
     _mount_root(plan, nspawn.ROOT)
     Path(nspawn.ROOT, "etc/hostname").write_text(f"{plan.name}\n")

@@ -409,6 +409,21 @@ def test_a_tree_that_does_not_boot_is_told(name, tmp_path):
         Fleet(1, name=name, tree=str(tmp_path), systemd=True).up()
 
 
+def test_a_machine_without_cgroups_for_systemd_is_told(name):
+    tree = debian.tree()
+    inside = f"umount -R /sys/fs/cgroup; exec {sys.executable} -m fleet up 1 --systemd --tree {tree} --name {name}"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", inside],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert done.stderr.decode().splitlines() == [
+        "fleet: h1: systemd needs cgroups: neither version 2 nor version 1's name=systemd is mounted here.",
+        "Not every host started.",
+    ]
+
+
 def test_a_fleet_that_runs_systemd_does_not_outlive_its_starter(name):
     debian.tree()
     with python("-c", STARTER.replace("Fleet(3, ", "Fleet(2, systemd=True, "), name) as process:
