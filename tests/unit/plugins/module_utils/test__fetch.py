@@ -24,7 +24,7 @@ CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(autouse=True)
 def _no_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_packages, "_INFO", os.fsencode(tmp_path / "no dpkg"))
+    monkeypatch.setattr(_packages, "INFO", os.fsencode(tmp_path / "no dpkg"))
 
 
 @pytest.fixture

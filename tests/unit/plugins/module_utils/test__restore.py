@@ -32,7 +32,7 @@ Result = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _no_packages(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_packages, "_INFO", os.fsencode(tmp_path_factory.getbasetemp() / "no dpkg"))
+    monkeypatch.setattr(_packages, "INFO", os.fsencode(tmp_path_factory.getbasetemp() / "no dpkg"))
 
 
 @pytest.fixture
@@ -432,7 +432,7 @@ def owned(top: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info.mkdir()
     (info / "tool.md5sums").write_text(f"{hashlib.md5(CONTENT).hexdigest()}  {top}/tool\n".replace("  /", "  "))
     (info / "tool.list").write_text(f"{top}/tool\n")
-    monkeypatch.setattr(_packages, "_INFO", os.fsencode(info))
+    monkeypatch.setattr(_packages, "INFO", os.fsencode(info))
     return info
 
 
