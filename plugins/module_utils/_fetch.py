@@ -24,6 +24,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, open_directory, read_at, reopen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence
+from ansible_collections.procfs.rescue.plugins.module_utils._model import File
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 
@@ -61,7 +62,8 @@ def chosen(request: Dict[str, Any], host: Host = LOCAL) -> Iterator[Tuple[Dict[s
             # It may be a log: what is fetched is what it is now, however fast it grows.
             size = host.size(fd)
             digest = host.digests(fd, _algorithms(wish), size)
-            yield dict(_described(wish, found, digest, host), size=size), fd
+            file = found.file.file._replace(size=size)
+            yield _described(wish, found, file, digest, host), fd
     finally:
         host.unpin(seen.sightings)
         if origin is not None:
@@ -72,7 +74,7 @@ def _algorithms(wish: Wish) -> List[str]:
     return ["sha256"] if wish.checksum is None else ["sha256", wish.checksum.algorithm]
 
 
-def _described(wish: Wish, found: Candidate, digest: Dict[str, str], host: Host) -> Dict[str, Any]:
+def _described(wish: Wish, found: Candidate, file: File, digest: Dict[str, str], host: Host) -> Dict[str, Any]:
     if wish.checksum is not None:
         reasons = judge_content(wish.checksum, digest[wish.checksum.algorithm])
         if reasons:
@@ -82,7 +84,7 @@ def _described(wish: Wish, found: Candidate, digest: Dict[str, str], host: Host)
         path_fields(wish.path or found.sighting.host_path or found.sighting.path),
         source=reporter.holder(found.sighting),
         checksum="sha256:" + digest["sha256"],
-        **reporter.file(found.file.file),
+        **reporter.file(file),
     )
 
 

@@ -45,6 +45,7 @@ options:
   path_prefix:
     description:
       - Absolute path of a folder. Every deleted file that was below it is restored.
+      - A file of more than 16 GiB that is nearly all hole is refused, since it takes long to read. Its own O(path) brings it back.
     type: str
   dest:
     description:
@@ -93,6 +94,9 @@ notes:
     systemd, whatever their sandbox, are no such case.
   - With a full or read-only disk no module of Ansible starts unless C(ansible_pipelining) is V(true) and the task has the environment variable
     C(TMPDIR) set to a place that is not on that disk, such as C(/dev/shm). The role P(procfs.rescue.rescue#role) sets both.
+  - A package database that is there but cannot be asked is warned of. It then neither proves nor disowns any content.
+  - In a folder where everybody may make files, such as C(/tmp), any user can hold a deleted file of the wanted name. Several different ones are
+    refused as V(ambiguous) and listed with their owners. O(checksum), O(source), O(pid) or O(inode) choose.
 seealso:
   - module: procfs.rescue.deleted_files_facts
   - module: procfs.rescue.fetch_file

@@ -73,12 +73,20 @@ def gone(host, lab, hold):
     return path
 
 
-def test_restore_tells_nothing_of_the_content(host, gone, syslog, run_module):
+@pytest.fixture
+def as_root(fleet):
+    """SFTP has no become."""
+    return fleet.inventory(user="root", become=False)
+
+
+@pytest.mark.parametrize("transport", ["module", "sftp"])
+def test_restore_tells_nothing_of_the_content(host, gone, syslog, as_root, run_module, transport):
     inside(host, gone).write_bytes(b"what is there now: " + MARKER)
-    answer = run_module("restore_file", {"path": gone, "force": True}, diff=True, options=("-vvv",))
+    arguments = {"path": gone, "force": True, "transport": transport}
+    answer = run_module("restore_file", arguments, diff=True, options=("-vvv",), inventory=as_root)
     assert not answer.failed and MARKER in inside(host, gone).read_bytes()
     log = syslog()
-    assert b"restored " + gone.encode() in log
+    assert transport == "sftp" or b"restored " + gone.encode() in log
     assert traces(answer.output) == [] and traces(log) == []
 
 
@@ -89,11 +97,11 @@ def test_a_failure_tells_nothing_of_the_content(gone, syslog, run_module):
     assert traces(answer.output) == [] and traces(syslog()) == []
 
 
-def test_fetch_tells_nothing_of_the_content(gone, syslog, run_module, tmp_path):
+@pytest.mark.parametrize("transport", ["module", "sftp"])
+def test_fetch_tells_nothing_of_the_content(gone, syslog, as_root, run_module, tmp_path, transport):
     """Ansible shows what a module answers, with -vvv: here the content would be in it."""
-    answer = run_module(
-        "fetch_file", {"path": gone, "dest": f"{tmp_path}/", "flat": True}, diff=True, options=("-vvv",)
-    )
+    arguments = {"path": gone, "dest": f"{tmp_path}/", "flat": True, "transport": transport}
+    answer = run_module("fetch_file", arguments, diff=True, options=("-vvv",), inventory=as_root)
     assert not answer.failed and MARKER in (tmp_path / "secret").read_bytes()
     assert "fetch_file" in answer.output
     assert traces(answer.output) == [] and traces(syslog()) == []
