@@ -38,7 +38,9 @@ def build(
     lines = "\n".join(f'{(directives or {}).get(path, "")} "{path}"' for path in files)
     spec = top / "package.spec"
     spec.write_text(SPEC.format(name=name, version=version, tree=tree, files=lines))
-    command = ["rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", spec]
+    # Debian's rpm would make a database in the home folder.
+    settings = ["--define", f"_topdir {top}", "--define", f"_dbpath {top}/database"]
+    command = ["rpmbuild", "-bb", "--quiet", *settings, spec]
     subprocess.run(command, check=True, capture_output=True)
     (package,) = (top / "RPMS").rglob("*.rpm")
     return package
