@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -51,9 +51,6 @@ build: prepare ## Build the artifact, install it elsewhere and use it there
 
 sanity: prepare ## ansible-test sanity
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python tests/sanity/run.py
-
-attacks: prepare ## Try on a real host to make root restore what it must not, and see each refused
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python -m attacks
 
 integration: prepare ## Tests against real hosts
 	$(in_venv) pytest tests/integration
