@@ -1,0 +1,46 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs on the host as root: looks at what is to deceive it, and restores with the collection's own steps.
+
+The request comes on stdin, the answer goes to stdout, both JSON.
+"""
+
+import json
+import os
+import stat
+import sys
+from typing import Any
+
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+
+
+def seen(link: str) -> dict[str, Any]:
+    """What anybody sees of a magic link who does not look closely."""
+    process = "/".join(link.split("/")[:3])
+    result = os.stat(link)
+    return {
+        "text": printable(os.readlink(os.fsencode(link))),
+        "uid": result.st_uid,
+        "mode": stat.filemode(result.st_mode),
+        "own_namespace": os.stat(process + "/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino,
+    }
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    entries = gather(Filters(), 5.0)["deleted_files"]
+    links = set(request["links"])
+    told = [entry for entry in entries if links & {holder["link"] for holder in entry["holders"]}]
+    requests = [request["request"], *({"source": entry} for entry in told if request["by_hand"])]
+    results = restore(requests, None, Terms(accept=request["accept"]), lambda _line: None)
+    answer = {"seen": [seen(link) for link in request["links"]], "facts": told, "results": results}
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
