@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -54,6 +54,9 @@ sanity: prepare ## ansible-test sanity
 
 integration: prepare ## Tests against real hosts
 	$(in_venv) pytest tests/integration
+
+attacks: prepare ## Attacks by a user of a throwaway host, and what refuses each (root)
+	$(in_venv) pytest tests/integration/test_attacks.py
 
 matrix: prepare ## The same against other releases of ansible-core and Python, as far as they are found here
 	$(in_venv) python tests/matrix.py

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs on the host as root: looks at what is to deceive it, and restores with the collection's own steps.
+"""Runs on the host as root: looks at ``links`` that are to deceive it, or restores what ``requests`` want.
 
 The request comes on stdin, the answer goes to stdout, both JSON.
 """
@@ -33,12 +33,15 @@ def seen(link: str) -> dict[str, Any]:
 
 def main() -> None:
     request = json.load(sys.stdin)
-    entries = gather(Filters(), 5.0)["deleted_files"]
-    links = set(request["links"])
-    told = [entry for entry in entries if links & {holder["link"] for holder in entry["holders"]}]
-    requests = [request["request"], *({"source": entry} for entry in told if request["by_hand"])]
-    results = restore(requests, None, Terms(accept=request["accept"]), lambda _line: None)
-    answer = {"seen": [seen(link) for link in request["links"]], "facts": told, "results": results}
+    if "requests" in request:
+        answer: Any = restore(request["requests"], None, Terms(accept=request["accept"]), lambda _line: None)
+    else:
+        entries = gather(Filters(), 5.0)["deleted_files"]
+        links = set(request["links"])
+        answer = {
+            "seen": [seen(link) for link in request["links"]],
+            "entries": [entry for entry in entries if links & {holder["link"] for holder in entry["holders"]}],
+        }
     json.dump(answer, sys.stdout)
 
 

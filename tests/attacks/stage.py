@@ -12,12 +12,12 @@ import json
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from attacks.attack import Attack
+from attacks.attack import ROOM, Attack
 from fleet import Host
 
 _HOME = "/opt/attacks"
@@ -44,19 +44,27 @@ class State(NamedTuple):
     mtime_ns: int
 
 
-class Trial(NamedTuple):
-    """What came of an attack. ``before`` and ``after`` are the real file, None where its name is free."""
+class Seen(NamedTuple):
+    """What root sees of the links that are to deceive it, and what the facts tell about them."""
 
     seen: list[dict[str, Any]]
-    facts: list[dict[str, Any]]
+    entries: list[dict[str, Any]]
+
+
+class Trial(NamedTuple):
+    """What came of an attack. ``before`` and ``after`` are the real file, None where its name is free.
+
+    ``results`` are those of restoring by path, ``by_hand`` by the facts, ``accepted`` as the user has to ask for the
+    honest file. ``names`` are those in the folder before and after.
+    """
+
+    look: Seen
     results: list[dict[str, Any]]
+    by_hand: list[dict[str, Any]]
+    accepted: list[dict[str, Any]]
     before: State
     after: State | None
-    folder: tuple[list[str], list[str]]
-
-    @property
-    def refused(self) -> set[str]:
-        return set(self.results[0].get("refused", ()))
+    names: tuple[list[str], list[str]]
 
 
 class Stage:
@@ -83,29 +91,50 @@ class Stage:
 
     def try_out(self, attack: Attack, *, honest: bool) -> Trial:
         """Carries the attack out, loses the real file, and restores; with ``honest`` somebody holds the real one."""
-        self._shell(attack.prepare)
-        before = self.state(attack.path)
-        assert before is not None
-        honest_path = attack.path if honest else None
-        with self._kept(attack.path), self._held(honest_path), self._attacked(attack) as say:
-            self._shell(attack.loss or f"rm {shlex.quote(attack.path)}")
-            links = say()
+        path = shlex.quote(attack.path)
+        self._shell(f"rm -rf {ROOM}; mkdir {ROOM}; {attack.prepare}")
+        with ExitStack() as stack:
+            links, go_on = stack.enter_context(self._attacked(attack))
+            self._shell(attack.meanwhile)
+            stack.enter_context(self._kept(attack.path))
+            before = self.state(attack.path)
+            assert before is not None
+            if honest:
+                stack.enter_context(self._held(attack.path))
+            self._shell(attack.loss or f"rm {path}")
+            old = self._look(links) if attack.stale_facts else None
+            look = self._look(go_on())
             names = self._names(attack.path)
-            request = {"path": attack.path}
-            answer = self.restore({"links": links, "request": request, "by_hand": not honest, "accept": attack.accept})
+            sources = [{"source": entry} for entry in (old or look).entries]
+            if old is not None and not honest:
+                sources = [{"source": holder} for entry in old.entries for holder in entry["holders"]]
+            wanted = [{"path": attack.path}]
+            proven = [{"path": attack.path, "checksum": f"sha256:{before.sha256}"}] if attack.checksum else wanted
             return Trial(
-                **answer, before=before, after=self.state(attack.path), folder=(names, self._names(attack.path))
+                look=look,
+                results=[] if honest or old else self._restore(wanted),
+                by_hand=self._restore(sources) if old or not honest else [],
+                accepted=self._restore(proven, attack.accept) if not old and (honest or attack.still_refused) else [],
+                before=before,
+                after=self.state(attack.path),
+                names=(names, self._names(attack.path)),
             )
 
-    def restore(self, request: dict[str, Any]) -> dict[str, Any]:
-        done = self.host.run(
-            ["python3", f"{_HOME}/on_host.py"], input=json.dumps(request).encode(), env={"PYTHONPATH": _HOME}
-        )
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
+    def _look(self, links: list[str]) -> Seen:
+        return Seen(**self._on_host({"links": links}))
+
+    def _restore(self, requests: list[dict[str, Any]], accept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = self._on_host({"requests": requests, "accept": accept})
+        return results
+
+    def _on_host(self, request: dict[str, Any]) -> Any:
+        program = ["python3", f"{_HOME}/on_host.py"]
+        done = self.host.run(program, input=json.dumps(request).encode(), env={"PYTHONPATH": _HOME})
+        return json.loads(done.stdout)
 
     @contextmanager
-    def _attacked(self, attack: Attack) -> Iterator[Any]:
+    def _attacked(self, attack: Attack) -> Iterator[tuple[list[str], Callable[[], list[str]]]]:
+        """The links that she has prepared, and a function that makes her go on and gives those that she has then."""
         process = self.host.spawn(
             ["python3", f"{_HOME}/programs/{attack.program}.py", attack.path, *attack.arguments],
             stdin=subprocess.PIPE,
@@ -114,29 +143,31 @@ class Stage:
             user=attack.user,
         )
         assert process.stdin and process.stdout and process.stderr
-        stdin, stdout = process.stdin, process.stdout
+        stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
 
-        def say() -> Any:
+        def go_on() -> list[str]:
             stdin.write(b"\n")
             stdin.flush()
-            return json.loads(stdout.readline())
+            return links_told()
+
+        def links_told() -> list[str]:
+            told = stdout.readline()
+            if not told:
+                complaint = stderr.read().decode()
+                if process.wait() == _FORBIDDEN_HERE:
+                    raise ForbiddenHereError(complaint.strip())
+                raise RuntimeError(f"{attack.program} ended: {complaint}")
+            links: list[str] = json.loads(told)
+            return links
 
         with process:
             try:
-                if not stdout.readline():
-                    complaint = process.stderr.read().decode()
-                    if process.wait() == _FORBIDDEN_HERE:
-                        raise ForbiddenHereError(complaint.strip())
-                    raise RuntimeError(f"{attack.program} did not start: {complaint}")
-                yield say
+                yield links_told(), go_on
             finally:
                 stdin.close()
 
     @contextmanager
-    def _held(self, path: str | None) -> Iterator[None]:
-        if path is None:
-            yield
-            return
+    def _held(self, path: str) -> Iterator[None]:
         with self.host.spawn(["python3", "-c", _HOLD, path], stdout=subprocess.PIPE) as process:
             assert process.stdout
             process.stdout.readline()
@@ -147,12 +178,13 @@ class Stage:
 
     @contextmanager
     def _kept(self, path: str) -> Iterator[None]:
-        """The real file is there again afterwards."""
+        """A file of the system is there again afterwards."""
         self.host.run(["cp", "-p", path, "/root/kept"])
         try:
             yield
         finally:
-            self.host.run(["mv", "/root/kept", path])
+            if path.startswith("/usr/"):
+                self.host.run(["mv", "/root/kept", path])
 
     def _shell(self, command: str) -> None:
         self.host.run(["sh", "-ec", command])

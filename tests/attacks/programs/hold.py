@@ -1,0 +1,9 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Holds the real file, which she may read."""
+
+from mallory import PATH, hold, stay
+
+stay(hold(PATH))
