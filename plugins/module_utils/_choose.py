@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._group import group
+from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, group
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     ANY,
@@ -97,7 +97,9 @@ def wish_from(options: Dict[str, Any]) -> Wish:
     if not isinstance(source, dict):
         raise RescueError("source must be an entry of deleted_files or one of its holders, a dictionary.")
     merged = dict(source, **{key: value for key, value in options.items() if value is not None})
-    path = path_bytes(options) or path_bytes(source, "host_path") or path_bytes(source)
+    path = path_bytes(options)
+    if path is None and source.get("kind") not in NAMELESS:  # a memfd is called like a path by whoever likes
+        path = path_bytes(source, "host_path") or path_bytes(source)
     dest = path_bytes(options, "dest")
     for name, value in (("path", path), ("dest", dest)):
         # A memfd has a name that looks like a path; a source is chosen by its handle.

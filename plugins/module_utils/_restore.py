@@ -64,7 +64,9 @@ class _Job:
 
     def __init__(self, request: Dict[str, Any], named: bool) -> None:
         self.named = named
-        self.what = str(request.get("path") or request.get("source") or request)
+        source = request.get("source")
+        called = source.get("path") if isinstance(source, dict) else None
+        self.what = str(request.get("path") or called or source or request)
         self.wish = Wish()
         self.origin: Optional[Target] = None
         self.target: Optional[Target] = None

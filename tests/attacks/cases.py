@@ -84,7 +84,7 @@ ATTACKS = (
         by_hand=("place_differs", "mount_unknown", "holder_changed"),
     ),
     *(
-        Attack("6", f"a memfd named {name!r}", "memfd", ("not_held",), (name,), by_hand=("folder_gone",))
+        Attack("6", f"a memfd named {name!r}", "memfd", ("not_held",), (name,), by_hand=("no_name",))
         for name in ("../../usr/bin/bash", "../../usr/bin/bash\n/usr/bin/bash", "{{ 7*7 }}/../../usr/bin/bash")
     ),
     Attack("7", "a live file called (deleted)", "live", ("not_held",), path=IN_TMP, prepare=_REAL_IN_TMP),

@@ -314,12 +314,15 @@ def test_a_source_whose_holder_is_gone(top: Path, lose: Callable[..., Held], hol
 def test_a_memfd_goes_nowhere_but_to_dest(top: Path, holders: Holders) -> None:
     fd = os.memfd_create("../../usr/bin/bash")
     os.write(fd, CONTENT)
-    held = holders.keep(fd)
+    held, inode = holders.keep(fd), os.fstat(fd).st_ino
     os.close(fd)
-    source = {"source": {"link": held.link}}
-    in_place, copied = restored(source, dict(source, dest=str(top / "copy")))
-    assert (in_place["status"], in_place["refused"]) == ("failed", ["no_name"])
-    assert (copied["status"], (top / "copy").read_bytes()) == ("restored", CONTENT)
+    (entry,) = [one for one in gather(Filters(kinds=["memfd"]), 5)["deleted_files"] if one["inode"] == inode]
+    for number, source in enumerate([{"source": {"link": held.link}}, {"source": entry}]):
+        in_place, copied = restored(source, dict(source, dest=str(top / f"copy{number}")))
+        assert (in_place["status"], in_place["refused"]) == ("failed", ["no_name"])
+        assert (copied["status"], (top / f"copy{number}").read_bytes()) == ("restored", CONTENT)
+    assert in_place["path"] == "/memfd:../../usr/bin/bash"
+    assert in_place["msg"].startswith("/memfd:../../usr/bin/bash had no name on this host")
 
 
 def test_a_copy_elsewhere(top: Path, lose: Callable[..., Held]) -> None:
