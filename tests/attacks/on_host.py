@@ -19,15 +19,15 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import printa
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 
 
-def seen(link: str) -> dict[str, Any]:
+def seen(link: str) -> dict[str, str]:
     """What anybody sees of a magic link who does not look closely."""
     process = "/".join(link.split("/")[:3])
     result = os.stat(link)
     return {
         "text": printable(os.readlink(os.fsencode(link))),
-        "uid": result.st_uid,
+        "uid": str(result.st_uid),
         "mode": stat.filemode(result.st_mode),
-        "own_namespace": os.stat(process + "/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino,
+        "own_namespace": "yes" if os.path.samefile(process + "/ns/mnt", "/proc/self/ns/mnt") else "no",
     }
 
 

@@ -47,7 +47,7 @@ class State(NamedTuple):
 class Seen(NamedTuple):
     """What root sees of the links that are to deceive it, and what the facts tell about them."""
 
-    seen: list[dict[str, Any]]
+    seen: list[dict[str, str]]
     entries: list[dict[str, Any]]
 
 
@@ -127,10 +127,17 @@ class Stage:
         results: list[dict[str, Any]] = self._on_host({"requests": requests, "accept": accept})
         return results
 
+    def exchange(self, way: str, what: str) -> dict[str, Any]:
+        """What exchange.py tells."""
+        told: dict[str, Any] = self._python("exchange.py", way, what)
+        return told
+
     def _on_host(self, request: dict[str, Any]) -> Any:
-        program = ["python3", f"{_HOME}/on_host.py"]
-        done = self.host.run(program, input=json.dumps(request).encode(), env={"PYTHONPATH": _HOME})
-        return json.loads(done.stdout)
+        return self._python("on_host.py", text=json.dumps(request))
+
+    def _python(self, program: str, *arguments: str, text: str = "") -> Any:
+        command = ["python3", f"{_HOME}/{program}", *arguments]
+        return json.loads(self.host.run(command, input=text.encode(), env={"PYTHONPATH": _HOME}).stdout)
 
     @contextmanager
     def _attacked(self, attack: Attack) -> Iterator[tuple[list[str], Callable[[], list[str]]]]:

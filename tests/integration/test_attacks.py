@@ -20,20 +20,35 @@ def stage():
         yield Stage(fleet.hosts[0])
 
 
+COLUMNS = {
+    "text": "root saw",
+    "uid": "uid",
+    "mode": "mode",
+    "own_namespace": "same namespace",
+    "refused": "refused because",
+    "honest": "honest file beside it back",
+}
+
+
+WAYS = (
+    *("copied", "copied, without O_TMPFILE", "linked"),
+    *("replaced", "replaced, without O_TMPFILE", "linked and replaced"),
+)
+WHAT = ("folder", "ancestor", "name", "draft")
+
+
 class Report:
     """The table of what really happened, printed when all is done."""
 
     def __init__(self):
         self.rows = {}
 
-    def told(self, attack, column, text):
-        self.rows.setdefault(attack, {})[column] = text
+    def told(self, case, name, **columns):
+        self.rows.setdefault((case, name), {}).update(columns)
 
     def pytest_terminal_summary(self, terminalreporter):
-        columns = ["root saw", "uid", "mode", "same namespace", "refused because", "honest file beside it back"]
-        rows = [["", "attack", *columns]]
-        for attack, told in self.rows.items():
-            rows.append([attack.case, attack.name, *(told.get(column, "-") for column in columns)])
+        rows = [["", "attack", *COLUMNS.values()]]
+        rows += [[*attack, *(told.get(column, "-") for column in COLUMNS)] for attack, told in self.rows.items()]
         terminalreporter.write_line("")
         terminalreporter.write_line(table(rows))
 
@@ -46,21 +61,18 @@ def report(pytestconfig):
 
 
 def try_out(stage, report, attack, *, honest):
+    name = (attack.case, attack.name)
     try:
         trial = stage.try_out(attack, honest=honest)
     except ForbiddenHereError as error:
-        report.told(attack, "refused because", f"this kernel forbids it: {error}")
+        report.told(*name, refused=f"this kernel forbids it: {error}")
         pytest.skip(f"this kernel forbids it: {error}")
     if honest:
-        report.told(attack, "honest file beside it back", "yes" if trial.after == trial.before else "NO")
-        return trial
-    (seen,) = trial.look.seen
-    report.told(attack, "root saw", seen["text"])
-    report.told(attack, "uid", str(seen["uid"]))
-    report.told(attack, "mode", seen["mode"])
-    report.told(attack, "same namespace", "yes" if seen["own_namespace"] else "no")
-    refused = sorted({reason for result in trial.results or trial.by_hand for reason in result.get("refused", ())})
-    report.told(attack, "refused because", "NOT REFUSED" if trial.after else ", ".join(refused))
+        report.told(*name, honest="yes" if trial.after == trial.before else "NO")
+    else:
+        (seen,) = trial.look.seen
+        reasons = sorted({reason for result in trial.results or trial.by_hand for reason in result.get("refused", ())})
+        report.told(*name, **seen, refused="NOT REFUSED" if trial.after else ", ".join(reasons))
     return trial
 
 
@@ -87,3 +99,16 @@ def test_beside_it_the_honest_file_comes_back(stage, report, attack):
     trial = try_out(stage, report, attack, honest=True)
     assert [result["status"] for result in trial.accepted or trial.by_hand] == ["restored"]
     assert trial.after == trial.before
+
+
+@pytest.mark.parametrize(
+    ("way", "what"),
+    [(way, what) for way in WAYS for what in WHAT if what != "draft" or "replaced" in way or "without" in way],
+)
+def test_what_she_exchanges_meanwhile_leads_nowhere_else(stage, report, way, what):
+    told = stage.exchange(way, what)
+    name = f"{what} exchanged before each of {len(told['calls'])} calls of a file that is {way}"
+    counts = ", ".join(f"{status} {count}" for status, count in told["told"].items())
+    report.told("10", name, refused="WRITTEN ELSEWHERE" if told["wrong"] else counts)
+    assert told["undisturbed"] == "restored"
+    assert told["wrong"] == {}
