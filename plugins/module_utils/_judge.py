@@ -76,10 +76,10 @@ def judge_place(sighting: Sighting, kind: str, folder: Optional[Folder], name: b
     """
     if kind in NAMELESS or (kind == "shared_memory" and sighting.mount is None):
         return ["no_name"]
-    if sighting.foreign == "untrusted":
-        return ["mount_unknown" if sighting.mount is None else "namespace_untrusted"]
     if sighting.mount is None:
         return ["mount_unknown"]
+    if sighting.foreign == "untrusted":
+        return ["namespace_untrusted"]
     if sighting.place is None or folder is None or folder.place is None:
         return ["place_differs"]
     device, inner_path = sighting.place
