@@ -1,0 +1,288 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role lifeline on a host that runs systemd, as its users run it and as it is used on the worst day."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+
+import pytest
+
+from fleet.controller import run_ansible
+
+PORT = 2222
+BASH = "/usr/bin/bash"
+DROP_INS = "/etc/ssh/sshd_config.d"
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    path = tmp_path_factory.mktemp("keys") / "lifeline"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def machine(systemd_fleet):
+    return systemd_fleet.hosts[0]
+
+
+@pytest.fixture
+def lifeline(systemd_fleet, machine, key):
+    """``lifeline(**variables)`` runs the playbook; in the end the host is as it was before the first run."""
+    before = tree(machine)
+
+    def run(*options, **variables):
+        settings = {
+            "lifeline_port": PORT,
+            "lifeline_keys": [key.with_suffix(".pub").read_text()],
+            "lifeline_private_key_file": str(key),
+            **variables,
+        }
+        inventory = str(systemd_fleet.inventory())
+        return run_ansible(
+            "ansible-playbook", "procfs.rescue.lifeline", "-i", inventory, "-e", json.dumps(settings), *options
+        )
+
+    yield run
+    done = run(lifeline_state="absent")
+    assert done.returncode == 0, done.stdout
+    assert tree(machine) == before, "absent removes what the role made, and nothing else"
+
+
+@pytest.fixture
+def sshd(machine):
+    """``sshd(text)`` adds to the configuration of sshd what an administrator may have there."""
+
+    def configure(text, name="50-site.conf"):
+        machine.run(["tee", f"{DROP_INS}/{name}"], input=text.encode())
+        machine.run(["systemctl", "reload", "ssh"])
+
+    yield configure
+    machine.run(["sh", "-c", f"rm -f {DROP_INS}/*-site.conf && systemctl reload ssh"])
+
+
+def tree(host, *folders):
+    """Everything about the files that the role may touch, but their times."""
+    found = {}
+    for folder in folders or ("etc", "opt", "run/procfs-rescue", "var/lib/procfs-rescue"):
+        for path in sorted((host.root() / folder).rglob("*")):
+            result = path.lstat()
+            content = path.read_bytes() if stat.S_ISREG(result.st_mode) else b""
+            link = os.readlink(path) if stat.S_ISLNK(result.st_mode) else ""
+            found[str(path)] = (oct(result.st_mode), result.st_uid, result.st_gid, link, content)
+    return found
+
+
+def changed(done):
+    assert done.returncode == 0, done.stdout + done.stderr
+    return "changed=0" not in done.stdout
+
+
+def sftp(host, key, batch, *options, user="root", port=PORT):
+    """What an SFTP login with the lifeline's key gives: exit code and all that is on the screen."""
+    command = host.ssh_command(user, f"-oPort={port}", f"-oIdentityFile={key}", *options)
+    command[:1] = ["sftp", "-b", "-"]
+    done = subprocess.run(command, input=batch, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def ssh(host, key, *command, user="root", port=PORT):
+    argv = [*host.ssh_command(user, f"-oPort={port}", f"-oIdentityFile={key}"), *command]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def sshd_says(host, user, port):
+    where = f"user={user},host=192.0.2.1,addr=192.0.2.1,laddr=192.0.2.2,lport={port}"
+    return host.run(["sshd", "-T", "-C", where]).stdout.decode().splitlines()
+
+
+def effective(host, user, port=22):
+    """What sshd does for a login, but for where it listens."""
+    return [line for line in sshd_says(host, user, port) if not line.startswith(("port ", "listenaddress "))]
+
+
+def listening(host):
+    """The ports at which something listens."""
+    lines = host.run(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout.decode().splitlines()
+    return {int(line.split()[1].rpartition(":")[2], 16) for line in lines if line.split()[3] == "0A"}
+
+
+def test_a_way_in_that_needs_no_shell_and_is_nothing_else(machine, lifeline, key):
+    before = tree(machine)
+    usual = [effective(machine, user) for user in ("root", "oncall", "mallory")]
+    done = lifeline("--check")
+    assert changed(done) and tree(machine) == before, "check mode changes nothing"
+    assert changed(lifeline())
+    assert listening(machine) == {22, PORT}
+    assert [effective(machine, user) for user in ("root", "oncall", "mallory")] == usual
+    mode = (machine.root() / "etc/ssh/procfs-rescue-lifeline.keys").stat()
+    assert (mode.st_uid, stat.S_IMODE(mode.st_mode)) == (0, 0o600)
+    now = tree(machine)
+    assert not changed(lifeline()) and not changed(lifeline("--check")) and tree(machine) == now
+
+    bash = (machine.root() / BASH[1:]).read_bytes()
+    machine.wreck(BASH)
+    try:
+        assert "Permission denied" in ssh(machine, key, "true", port=22)[1], "root's shell is gone"
+        code, said = sftp(machine, key, "ls -l /etc/shadow\nrename /etc/motd /etc/motd.x\nrename /etc/motd.x /etc/motd")
+        assert code == 0 and "/etc/shadow" in said, said
+    finally:
+        machine.run(["install", "-m", "0755", "/dev/stdin", BASH], input=bash)
+
+    for command in ((), ("true",)):
+        assert "This service allows sftp connections only." in ssh(machine, key, *command)[1]
+    assert "forwarding failed" in ssh(machine, key, "-W", "127.0.0.1:22")[1]
+    for user, identity in (
+        ("root", "/dev/null"),  # with the key in root's own file
+        ("oncall", key),
+    ):
+        assert "Permission denied" in ssh(machine, identity, "true", user=user)[1], user
+        assert ssh(machine, identity, "true", user=user, port=22)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        "PermitRootLogin no\nAllowUsers oncall\nAllowGroups oncall\nMaxSessions 1\n",
+        "AuthenticationMethods publickey,password\nPasswordAuthentication yes\nUsePAM yes\n",
+        "Port 22\nPort 2022\nListenAddress 0.0.0.0\nMatch User oncall\n    X11Forwarding yes\n",
+        "ListenAddress 0.0.0.0:22\nListenAddress 127.0.0.1:2022\n",
+    ],
+    ids=["root is refused", "two factors", "ports", "addresses with ports"],
+)
+def test_whatever_the_rest_of_the_configuration_says(machine, lifeline, sshd, key, site):
+    sshd(site)
+    usual, ports = [effective(machine, user) for user in ("root", "oncall")], listening(machine)
+    assert changed(lifeline())
+    assert [effective(machine, user) for user in ("root", "oncall")] == usual
+    assert listening(machine) == ports | {PORT}
+    assert sftp(machine, key, "ls /root")[0] == 0
+    assert not changed(lifeline())
+    assert changed(lifeline(lifeline_state="absent"))
+    assert listening(machine) == ports
+
+
+def test_only_from_the_given_addresses(machine, lifeline, key):
+    assert changed(lifeline(lifeline_from=["10.0.0.0/8"]))
+    assert sftp(machine, key, "ls /root")[0] == 0, "the machine is 10.x to its hosts"
+    allowed = [line for line in sshd_says(machine, "root", PORT) if line.startswith("allowusers")]
+    assert allowed == ["allowusers root@10.0.0.0/8"]
+    done = lifeline(lifeline_from=["192.0.2.0/24"])
+    assert done.returncode == 2 and "everything is as it was before" in done.stdout, "it would keep us out"
+    assert [line for line in sshd_says(machine, "root", PORT) if line.startswith("allowusers")] == allowed
+    assert sftp(machine, key, "ls /root")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("site", "name", "complaint"),
+    [
+        (
+            "Match all\n    ForceCommand /bin/true\n",
+            "00-a-site.conf",
+            "another Match block makes ForceCommand '/bin/true'",
+        ),
+        ("Match User root\n    AllowUsers nobody\n", "00-a-site.conf", "makes AllowUsers 'nobody root' for it"),
+        (f"Port 22\nPort {PORT}\n", "50-site.conf", f"sshd serves everybody on port {PORT}"),
+        ("DenyUsers root\n", "50-site.conf", "could not log in by the lifeline, so everything is as it was before"),
+    ],
+    ids=["ForceCommand", "AllowUsers", "its own port", "DenyUsers"],
+)
+def test_a_configuration_that_it_does_not_fit_into(machine, lifeline, sshd, site, name, complaint):
+    # sshd reads 00-a before our 00-p.
+    sshd(site, name)
+    before, ports = tree(machine), listening(machine)
+    done = lifeline()
+    assert done.returncode == 2 and complaint in done.stdout, done.stdout
+    assert tree(machine) == before and listening(machine) == ports
+    machine.run(["rm", f"{DROP_INS}/{name}"])
+
+
+def test_an_sshd_that_reads_no_drop_in(machine, lifeline):
+    main = machine.root() / "etc/ssh/sshd_config"
+    text = main.read_text()
+    machine.run(["tee", "/etc/ssh/sshd_config"], input=text.replace("Include", "#Include").encode())
+    try:
+        done = lifeline()
+        assert done.returncode == 2 and "has no Include that reads" in done.stdout
+        within = text.replace("Include", "#Include") + "Match User mallory\n    Include /etc/ssh/sshd_config.d/*.conf\n"
+        machine.run(["tee", "/etc/ssh/sshd_config"], input=within.encode())
+        done = lifeline()
+        assert done.returncode == 2 and "has no Include that reads" in done.stdout
+    finally:
+        machine.run(["tee", "/etc/ssh/sshd_config"], input=text.encode())
+
+
+LISTENER = """
+import socket, sys
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("0.0.0.0", int(sys.argv[1])))
+server.listen()
+print("listens", flush=True)
+while True:
+    client, _peer = server.accept()
+    client.sendall(sys.argv[2].encode())
+    client.close()
+"""
+
+
+@pytest.mark.parametrize("greeting", ["220 ftp\r\n", "SSH-2.0-other\r\n"])
+def test_a_port_that_another_program_has(machine, lifeline, greeting):
+    before, ports = tree(machine), listening(machine)
+    with machine.spawn(["python3", "-c", LISTENER, str(PORT), greeting], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        done = lifeline()
+        other.kill()
+    assert done.returncode == 2 and "verything is as it was before" in done.stdout, done.stdout
+    assert tree(machine) == before and listening(machine) == ports
+
+
+def test_a_key_that_does_not_open(machine, lifeline, key, tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    other = (tmp_path / "other.pub").read_text()
+    before, ports = tree(machine), listening(machine)
+    done = lifeline(lifeline_keys=[other])
+    assert done.returncode == 2 and "everything is as it was before" in done.stdout and "denied" in done.stdout
+    assert tree(machine) == before and listening(machine) == ports
+    # The same for keys that shall replace others: those stay.
+    assert changed(lifeline())
+    now = tree(machine)
+    assert lifeline(lifeline_keys=[other]).returncode == 2
+    assert tree(machine) == now and sftp(machine, key, "ls /root")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"lifeline_keys": []}, "keys is empty"),
+        ({"lifeline_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "no line of an authorized_keys file"),
+        ({"lifeline_keys": ["ssh-ed25519 AAAA\nssh-ed25519 AAAA"]}, "no line of an authorized_keys file"),
+        ({"lifeline_port": None}, "port must say"),
+        ({"lifeline_port": 22}, "sshd serves everybody on port 22"),
+        ({"lifeline_user": "oncall"}, "The user is root"),
+        ({"lifeline_from": ["192.0.2.0/24 root@*"]}, "This is no address"),
+    ],
+)
+def test_wishes_that_are_refused(machine, lifeline, variables, complaint):
+    before = tree(machine)
+    done = lifeline(**variables)
+    assert done.returncode == 2 and complaint in done.stdout, done.stdout
+    assert tree(machine) == before
+
+
+def test_an_sshd_that_systemd_starts_for_each_connection(machine, lifeline):
+    before = tree(machine)
+    machine.run(["sh", "-c", "systemctl stop ssh.service && systemctl start ssh.socket"])
+    try:
+        done = lifeline()
+    finally:
+        machine.run(["sh", "-c", "systemctl stop ssh.socket && systemctl start ssh.service"])
+    assert done.returncode == 2 and "systemctl disable --now ssh.socket" in done.stdout, done.stdout
+    assert tree(machine) == before
