@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
+import struct
 import subprocess
+import time
 
 import pytest
 
 from fleet.controller import run_ansible
 
 PORT = 2222
+UNIT = "procfs-rescue-keeper.service"
 BASH = "/usr/bin/bash"
 DROP_INS = "/etc/ssh/sshd_config.d"
 
@@ -286,3 +290,219 @@ def test_an_sshd_that_systemd_starts_for_each_connection(machine, lifeline):
         machine.run(["sh", "-c", "systemctl stop ssh.socket && systemctl start ssh.service"])
     assert done.returncode == 2 and "systemctl disable --now ssh.socket" in done.stdout, done.stdout
     assert tree(machine) == before
+
+
+# The keeper.
+
+
+@pytest.fixture
+def kept(machine, lifeline):
+    """``kept(path, …)``: the keeper holds these files, and nothing else does."""
+
+    def keep(*paths, **variables):
+        done = lifeline(**({"lifeline_files": list(paths)} if paths else {}), **variables)
+        assert done.returncode == 0, done.stdout
+        return eventually(lambda: keeper(machine)["problems"] == [] and keeper(machine))
+
+    return keep
+
+
+def keeper(machine):
+    return json.loads(machine.run(["/opt/procfs-rescue/keeper.py", "check"], check=False).stdout)
+
+
+def eventually(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.1)
+    return condition()
+
+
+def state_of(host, path):
+    path = host.root() / path[1:]
+    return path.read_bytes(), path.stat().st_mode, path.stat().st_uid, path.stat().st_mtime_ns
+
+
+def rescue(systemd_fleet, *paths):
+    variables = json.dumps({"rescue_paths": list(paths)})
+    return run_ansible(
+        "ansible-playbook", "procfs.rescue.rescue", "-i", str(systemd_fleet.inventory()), "-e", variables
+    )
+
+
+def main_pid(machine):
+    return machine.run(["systemctl", "show", "-P", "MainPID", UNIT]).stdout.decode().strip()
+
+
+def killed(machine):
+    before = main_pid(machine)
+    machine.run(["systemctl", "kill", "--signal=KILL", UNIT])
+    return eventually(lambda: main_pid(machine) not in ("0", before))
+
+
+def without_its_program(machine):
+    """systemd cannot start it any more and alone has the handles."""
+    machine.run(["mv", "/opt/procfs-rescue/keeper.py", "/opt/procfs-rescue/away"])
+    machine.run(["systemctl", "kill", "--signal=KILL", UNIT])
+    return eventually(lambda: main_pid(machine) == "0")
+
+
+EVENTS = {
+    "nothing else": main_pid,
+    "kill -9": killed,
+    "kill -9 twice": lambda machine: killed(machine) and killed(machine),
+    "restart": lambda machine: machine.run(["systemctl", "restart", UNIT]),
+    "daemon-reexec": lambda machine: machine.run(["systemctl", "daemon-reexec"]),
+    "daemon-reexec and kill -9": lambda machine: machine.run(["systemctl", "daemon-reexec"]) and killed(machine),
+    "it cannot start any more": without_its_program,
+}
+
+
+@pytest.mark.parametrize("happens", EVENTS)
+def test_a_file_that_only_the_keeper_held(machine, systemd_fleet, kept, happens):
+    kept(BASH)
+    before = state_of(machine, BASH)
+    machine.wreck(BASH)
+    try:
+        assert EVENTS[happens](machine)
+        done = rescue(systemd_fleet, BASH)
+        assert done.returncode == 0, done.stdout
+        assert state_of(machine, BASH) == before
+        if happens == "it cannot start any more":
+            machine.run(["mv", "/opt/procfs-rescue/away", "/opt/procfs-rescue/keeper.py"])
+        assert eventually(lambda: keeper(machine) == {"problems": [], "handles": 1, "gone": [], "old": []}), (
+            "it holds the new file, and the old one not any more"
+        )
+    finally:
+        if not (machine.root() / BASH[1:]).exists():
+            machine.run(["install", "-m", "0755", "/dev/stdin", BASH], input=before[0])
+
+
+def test_what_it_holds_by_default(machine, kept):
+    handles = kept()["handles"]
+    assert handles > 20
+    record = json.loads((machine.root() / "run/procfs-rescue/keeper.json").read_text())
+    assert record["links"]["/usr/bin/sh"] == "dash" and record["links"]["/bin"] == "usr/bin"
+    assert {BASH, "/usr/bin/sudo", "/usr/sbin/sshd"} < set(record["files"])
+    assert any(name.endswith("/libc.so.6") for name in record["files"])
+
+
+def test_it_may_do_little(machine, kept):
+    kept(BASH)
+    pid = main_pid(machine)
+    status = machine.run(["cat", f"/proc/{pid}/status"]).stdout.decode()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(fields["CapEff"], 16) == 1 << 2, "CAP_DAC_READ_SEARCH"
+    assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
+    mode = [(machine.root() / "run/procfs-rescue" / name).stat().st_mode for name in ("", "keeper.json")]
+    assert [stat.S_IMODE(one) for one in mode] == [0o700, 0o600]
+    # Handles of another mount namespace would not be believed when systemd alone has them.
+    assert len({machine.run(["readlink", f"/proc/{one}/ns/mnt"]).stdout for one in (pid, "1")}) == 1
+
+
+TOOL = "/usr/bin/precious"
+
+
+@pytest.fixture
+def package(machine):
+    """``package(version, text)`` installs a package with the file TOOL."""
+
+    def install(version, text):
+        folder = f"/tmp/precious-{version}"
+        control = f"Package: precious\nVersion: {version}\nArchitecture: all\nMaintainer: x\nDescription: x\n"
+        script = (
+            f"mkdir -p {folder}/DEBIAN {folder}/usr/bin && cat > {folder}/DEBIAN/control && printf '{text}' > "
+            f"{folder}{TOOL} && chmod 755 {folder}{TOOL} && cd {folder} && md5sum usr/bin/* > DEBIAN/md5sums && "
+            f"dpkg-deb -b {folder} {folder}.deb && dpkg -i {folder}.deb"
+        )
+        machine.run(["sh", "-c", script], input=control.encode())
+
+    yield install
+    machine.run(["sh", "-c", "dpkg --purge precious; rm -rf /tmp/precious-* /usr/bin/alias"])
+
+
+def holds(machine):
+    """What the keeper has, new and old."""
+    script = "for fd in /proc/$1/fd/*; do [ -f $fd ] && cat $fd && echo; done; true"
+    return set(machine.run(["sh", "-c", script, "-", main_pid(machine)]).stdout.decode().split())
+
+
+def replace(machine, text):
+    script = f"printf '{text}' > {TOOL}.new && chmod 755 {TOOL}.new && mv {TOOL}.new {TOOL}"
+    machine.run(["sh", "-c", script])
+
+
+def test_an_upgrade_and_what_nobody_vouches_for(machine, package, kept):
+    package(1, "one")
+    kept(TOOL)
+    assert holds(machine) == {"one"}
+    package(2, "two")
+    assert eventually(lambda: holds(machine) == {"two"}), "no disk is held for the old one"
+    assert keeper(machine) == {"problems": [], "handles": 1, "gone": [], "old": []}
+
+    replace(machine, "mine")
+    assert eventually(lambda: "mine" in holds(machine))
+    replace(machine, "yours")
+    assert eventually(lambda: "yours" in holds(machine))
+    assert killed(machine) and eventually(lambda: keeper(machine)["problems"] == [])
+    assert holds(machine) == {"two", "mine", "yours"}, "nobody vouches for the new ones"
+    assert keeper(machine)["old"] == [TOOL]
+    machine.wreck(TOOL)
+    assert eventually(lambda: keeper(machine)["gone"] == [TOOL])
+    package(3, "three")
+    assert eventually(lambda: holds(machine) == {"three"})
+
+
+# cap_net_raw+ep, see linux/capability.h
+XATTRS = {"security.capability": struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0), "user.x": b"y"}
+SET_XATTRS = f"""
+import os, sys
+for name, value in {XATTRS}.items():
+    os.setxattr(sys.argv[1], name, value)
+"""
+
+
+def test_the_record_keeps_what_is_gone(machine, package, kept):
+    package(1, "one")
+    machine.run(["ln", "-s", "precious", "/usr/bin/alias"])
+    try:
+        machine.run(["python3", "-c", SET_XATTRS, TOOL])
+        kept("/bin/alias", "/bin/nothing*", "/no/such")
+        record = json.loads((machine.root() / "run/procfs-rescue/keeper.json").read_text())
+        assert record["links"]["/usr/bin/alias"] == "precious"
+        xattrs = record["files"][TOOL]["xattrs"]
+        assert {name: base64.b64decode(value) for name, value in xattrs.items()} == XATTRS
+        machine.run(["rm", "/usr/bin/alias"])
+        machine.wreck(TOOL)
+        assert killed(machine)
+        assert eventually(lambda: keeper(machine)["gone"] == [TOOL, "/usr/bin/alias"])
+        assert json.loads((machine.root() / "run/procfs-rescue/keeper.json").read_text()) == record
+    finally:
+        package(2, "two")
+        machine.run(["sh", "-c", "ln -sf precious /usr/bin/alias"])
+        assert eventually(lambda: holds(machine) == {"two"})
+
+
+def test_a_new_list_is_noticed_and_nothing_is_let_go_that_would_be_lost(machine, systemd_fleet, lifeline, kept):
+    kept(BASH, "/usr/bin/cat")
+    pid = main_pid(machine)
+    assert kept("/usr/bin/ls")["handles"] and eventually(lambda: keeper(machine)["handles"] == 1)
+    kept("/usr/bin/ls", BASH)
+    before = state_of(machine, BASH)
+    machine.wreck(BASH)
+    try:
+        assert kept("/usr/bin/ls")["gone"] == [BASH], "although it is not in the list any more"
+        assert main_pid(machine) == pid, "no list needs a restart"
+        for variables in ({"lifeline_state": "absent"}, {"lifeline_keeper": False}):
+            done = lifeline(**variables)
+            assert done.returncode == 2 and f"only it has {BASH}" in done.stdout, done.stdout
+            assert PORT in listening(machine), "it is left alone as a whole"
+        assert rescue(systemd_fleet, BASH).returncode == 0
+        assert state_of(machine, BASH) == before
+        assert eventually(lambda: keeper(machine)["handles"] == 1)
+    finally:
+        if not (machine.root() / BASH[1:]).exists():
+            machine.run(["install", "-m", "0755", "/dev/stdin", BASH], input=before[0])
