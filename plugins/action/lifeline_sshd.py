@@ -33,13 +33,14 @@ class ActionModule(ActionBase):
         args: Result = self.validate_argument_spec(argument_spec=SPEC)[1]
         done = self._on_host({name: value for name, value in args.items() if value is not None}, task_vars)
         boot_id = done.pop("boot_id", None)
-        is_there = not done.get("failed") and args["state"] == "present" and args["previous"] is None
-        if is_there and not (done["changed"] and self._task.check_mode):
-            complaint = self._login_complaint(args, boot_id)
-            if complaint:
-                return self._taken_back(done, complaint, task_vars)
-            done["logged_in"] = True
-        return dict(result, logged_in=False, **done) if "logged_in" not in done else dict(result, **done)
+        if done.get("failed") or args["state"] == "absent" or args["previous"] is not None:
+            return dict(result, **done)
+        if done["changed"] and self._task.check_mode:
+            return dict(result, **done, logged_in=False, msg="The lifeline is not there as it is to be.")
+        complaint = self._login_complaint(args, boot_id)
+        if complaint:
+            return dict(result, **self._taken_back(done, complaint, task_vars))
+        return dict(result, **done, logged_in=True)
 
     def _on_host(self, module_args: Result, task_vars: dict[str, Any] | None) -> Result:
         answer: Result = self._execute_module(

@@ -506,3 +506,88 @@ def test_a_new_list_is_noticed_and_nothing_is_let_go_that_would_be_lost(machine,
     finally:
         if not (machine.root() / BASH[1:]).exists():
             machine.run(["install", "-m", "0755", "/dev/stdin", BASH], input=before[0])
+
+
+# The account.
+
+ACCOUNT = {"lifeline_mode": "account", "lifeline_user": "line", "lifeline_port": None}
+LINE = {"user": "line", "port": 22}
+
+
+def test_an_account_instead_of_a_port(machine, lifeline, key):
+    accounts = [machine.root() / "etc" / name for name in ("passwd", "shadow")]
+    before, texts = tree(machine), [path.read_text() for path in accounts]
+    usual = [effective(machine, user) for user in ("root", "oncall", "mallory")]
+    assert changed(lifeline("--check", **ACCOUNT)) and tree(machine) == before
+    assert changed(lifeline(**ACCOUNT)) and listening(machine) == {22}
+    assert [effective(machine, user) for user in ("root", "oncall", "mallory")] == usual
+    assert [path.read_text().startswith(text) for path, text in zip(accounts, texts, strict=True)] == [True, True]
+    assert machine.run(["id", "-un", "0"]).stdout == b"root\n"
+    now = tree(machine)
+    assert not changed(lifeline(**ACCOUNT)) and tree(machine) == now
+
+    bash = (machine.root() / BASH[1:]).read_bytes()
+    machine.wreck(BASH)
+    try:
+        code, said = sftp(machine, key, "ls -l /etc/shadow\nrename /etc/motd /etc/x\nrename /etc/x /etc/motd", **LINE)
+        assert code == 0 and "/etc/shadow" in said, said
+    finally:
+        machine.run(["install", "-m", "0755", "/dev/stdin", BASH], input=bash)
+    assert "This service allows sftp connections only." in ssh(machine, key, "true", **LINE)[1]
+    assert "forwarding failed" in ssh(machine, key, "-W", "127.0.0.1:22", **LINE)[1]
+    assert "Permission denied" in ssh(machine, "/dev/null", **LINE)[1]
+    assert machine.run(["su", "line", "-c", "true"], check=False).returncode
+
+    # Whoever tries to remove it as any account: root's files are not its home.
+    folders = ("root", "home")
+    files = tree(machine, *folders)
+    top = sorted(os.listdir(machine.root()))
+    script = "mkdir /tmp/old && cp -a /etc/*- /tmp/old; userdel -r line; userdel -rf line; mv /tmp/old/* /etc"
+    machine.run(["sh", "-c", f"{script} && rmdir /tmp/old"])
+    assert tree(machine, *folders) == files and sorted(os.listdir(machine.root())) == top
+
+    assert changed(lifeline(**ACCOUNT)) and sftp(machine, key, "ls /root", **LINE)[0] == 0
+    assert changed(lifeline()), "from here on it is a port"
+    assert [path.read_text() for path in accounts] == texts and listening(machine) == {22, PORT}
+    assert sftp(machine, key, "ls /root")[0] == 0 and "denied" in sftp(machine, key, "ls /root", **LINE)[1]
+
+
+def test_an_account_of_somebody_else(machine, lifeline):
+    for user, complaint in (("mallory", "There is an account mallory already"), ("root", "must name the account")):
+        done = lifeline(**{**ACCOUNT, "lifeline_user": user})
+        assert done.returncode == 2 and complaint in done.stdout, done.stdout
+    done = lifeline(**{**ACCOUNT, "lifeline_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA"]})
+    assert done.returncode == 2 and "everything is as it was before" in done.stdout, done.stdout
+    assert (machine.root() / "etc/passwd").read_text().count(":x:0:0:") == 1
+
+
+# The check.
+
+
+def test_a_check_proves_both_and_changes_nothing(machine, lifeline, kept):
+    kept(BASH)
+    now = tree(machine)
+    done = lifeline(lifeline_check=True)
+    assert not changed(done) and "Ask the keeper" in done.stdout
+
+    for damage, repair, complaint in (
+        (f"systemctl stop {UNIT}", f"systemctl start {UNIT}", f"{UNIT} does not run"),
+        # It comes back as another file, which the keeper has no time to take hold of.
+        (
+            f"systemctl kill -s STOP {UNIT}; cp -a {BASH} /tmp/b; mv /tmp/b {BASH}",
+            f"systemctl kill -s CONT {UNIT}",
+            f"{BASH} is not held",
+        ),
+        (
+            f"mv {DROP_INS}/00-* /root/drop-in",
+            f"mv /root/drop-in {DROP_INS}/00-procfs-rescue-lifeline.conf",
+            "not there",
+        ),
+        ("mv /etc/ssh/*.keys /root/keys", "mv /root/keys /etc/ssh/procfs-rescue-lifeline.keys", "not there"),
+    ):
+        machine.run(["sh", "-c", damage], check=False)
+        done = lifeline(lifeline_check=True)
+        machine.run(["sh", "-c", repair])
+        assert done.returncode == 2 and complaint in done.stdout, done.stdout
+        assert "changed=0" in done.stdout and tree(machine) == now
+    assert eventually(lambda: keeper(machine)["problems"] == []) and not changed(lifeline(lifeline_check=True))
