@@ -34,7 +34,7 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 	$(in_venv) ruff check
 	$(in_venv) ruff format --check
 	$(in_venv) mypy
-	$(in_venv) vermin --quiet --violations --eval-annotations -t=3.6- $(addprefix --exclude ,$(guarded)) plugins/modules plugins/module_utils
+	$(in_venv) vermin --quiet --violations --eval-annotations -t=3.6- $(addprefix --exclude ,$(guarded)) plugins/modules plugins/module_utils roles/lifeline/files
 	$(in_venv) yamllint .
 	$(in_venv) ansible-lint
 	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
