@@ -59,7 +59,7 @@ matrix: prepare ## The same against other releases of ansible-core and Python, a
 	$(in_venv) python tests/matrix.py
 
 ways: prepare ## Which way leads into a host after what was lost: the table of README.md, from real hosts
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python tests/ways.py
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python tests/ways.py
 
 bench: prepare ## Benchmarks
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py
