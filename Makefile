@@ -34,7 +34,7 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 	$(in_venv) ruff check
 	$(in_venv) ruff format --check
 	$(in_venv) mypy
-	$(in_venv) vermin --quiet --violations --eval-annotations -t=3.6- $(addprefix --exclude ,$(guarded)) plugins/modules plugins/module_utils
+	$(in_venv) vermin --quiet --violations --eval-annotations -t=3.6- $(addprefix --exclude ,$(guarded)) plugins/modules plugins/module_utils roles/lifeline/files
 	$(in_venv) yamllint .
 	$(in_venv) ansible-lint
 	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
@@ -62,7 +62,7 @@ matrix: prepare ## The same against other releases of ansible-core and Python, a
 	$(in_venv) python tests/matrix.py
 
 ways: prepare ## Which way leads into a host after what was lost: the table of README.md, from real hosts
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python tests/ways.py
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python tests/ways.py
 
 bench: prepare ## Benchmarks
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py

@@ -28,6 +28,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
 
@@ -59,6 +60,10 @@ class Host(NamedTuple):
     user_names: Callable[[], Dict[int, str]]
     group_names: Callable[[], Dict[int, str]]
 
+    # What the lifeline's keeper wrote down.
+    read_record: Callable[[], bytes]
+    # symlink(2): a folder, a name in it, where it is to lead. Fails where the name is taken.
+    symlink: Callable[[int, bytes, bytes], None]
     # Our own uid and gid there.
     own_ids: Callable[[], Tuple[int, int]]
 
@@ -100,6 +105,10 @@ def _room(folder: int) -> Room:
     return Room(bool(found.f_flag & os.ST_RDONLY), free if found.f_blocks else None)
 
 
+def _symlink(folder: int, name: bytes, target: bytes) -> None:
+    os.symlink(target, name, dir_fd=folder)
+
+
 def _own_ids() -> Tuple[int, int]:
     return os.geteuid(), os.getegid()
 
@@ -121,6 +130,8 @@ LOCAL = Host(
     witnesses=package_witnesses,
     user_names=user_names,
     group_names=group_names,
+    read_record=read_record,
+    symlink=_symlink,
     own_ids=_own_ids,
     size=_size,
     content=content,

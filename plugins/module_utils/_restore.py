@@ -28,6 +28,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Met
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Scan, Sighting, Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
+from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, recorded_link
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 
 Result = Dict[str, Any]
@@ -197,7 +198,13 @@ class _Rescue:
                 return settled
             witnesses = self.host.witnesses([target.path])
         witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
-        candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
+        try:
+            candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
+        except RescueError as error:
+            link = recorded_link(self.host.read_record(), target.path)
+            if error.reasons != ["not_held"] or link is None or not job.wish.in_place or witness is not None:
+                raise
+            return self._linked(job, target, link)
         if candidate.file.file.is_nearly_all_hole and not job.named:
             raise RescueError(
                 "%s is %d bytes long and nearly all of it a hole, which takes long to read: restore it by its own path."
@@ -208,6 +215,19 @@ class _Rescue:
                 Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept, self.host)
             )
         return self._told(job, target, candidate, outcome)
+
+    def _linked(self, job: _Job, target: Target, link: bytes) -> Result:
+        """No process holds a symlink; the lifeline's keeper wrote down where it led."""
+        status, verb = "restorable", "would be made again"
+        if not self.terms.check_mode:
+            self.host.symlink(target.folder.fd, target.name, link)
+            status, verb = "restored", "was made again"
+            self.log("restored the symlink %s" % printable(target.path))
+        msg = "%s %s as a symlink to %s, as the lifeline recorded it." % (printable(target.path), verb, printable(link))
+        result = _result(job, status, msg, changed=True, method="symlink", size=len(link), owner="root", group="root")
+        result.update(mode="0777", mtime=None, checksum=None, content_by="lifeline", source={"link": printable(RECORD)})
+        result.update(path_fields(link, "target"))
+        return result
 
     def _place_of_source(self, job: _Job, seen: "_Seen") -> Target:
         """Where a source that was given without a path had its name on this host."""

@@ -301,6 +301,11 @@ files:
       elements: dict
       returned: when restored or restorable
       sample: []
+    target:
+      description: Where a symlink leads that was made again as the lifeline recorded it. No process holds symlinks.
+      type: str
+      returned: when a symlink was restored
+      sample: dash
     backup_file:
       description: Where the replaced file is kept.
       type: str

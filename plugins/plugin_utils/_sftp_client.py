@@ -321,6 +321,11 @@ def rename(old: bytes, new: bytes) -> Task[None]:
     yield Request(sftp.CMD_RENAME, (old, new))
 
 
+def symlink(target: bytes, path: bytes) -> Task[None]:
+    """In the order that OpenSSH wants, which is not that of the draft."""
+    yield Request(sftp.CMD_SYMLINK, (target, path))
+
+
 def mkdir(path: bytes, mode: int) -> Task[None]:
     attributes = SFTPAttributes()
     attributes.st_mode = mode

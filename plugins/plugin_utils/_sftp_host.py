@@ -30,6 +30,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, R
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import INFO, Records, dpkg_witnesses, witnesses_of
+from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, is_roots
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     CREATE,
     EXCLUSIVE,
@@ -37,6 +38,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import 
     READ,
     WRITE,
     Client,
+    SessionError,
     change,
     close,
     copy_data,
@@ -54,6 +56,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import 
     rmdir,
     stat,
     statvfs,
+    symlink,
     write,
 )
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
@@ -100,6 +103,8 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         witnesses=host.witnesses,
         user_names=lambda: host.names_of(b"/etc/passwd"),
         group_names=lambda: host.names_of(b"/etc/group"),
+        read_record=host.read_record,
+        symlink=host.symlink,
         own_ids=host.own_ids,
         size=host.size,
         content=host.content,
@@ -191,6 +196,18 @@ class _SftpHost:
             return names_by_number(self.session.run(content_of(path)))
         except FileNotFoundError:
             return {}
+
+    def read_record(self) -> bytes:
+        try:
+            status = self.session.run(lstat(RECORD))
+            return self.session.run(content_of(RECORD)) if is_roots(status.st_uid, status.st_mode) else b""
+        except SessionError:
+            raise
+        except OSError:
+            return b""
+
+    def symlink(self, folder: int, name: bytes, target: bytes) -> None:
+        self.session.run(symlink(target, path_of(folder, name)))
 
     def own_ids(self) -> tuple[int, int]:
         status = self.session.run(stat(b"/proc/self"))

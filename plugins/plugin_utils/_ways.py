@@ -35,6 +35,8 @@ _SHELLS = ("/bin/dash", "/bin/bash", "/bin/busybox sh")
 _REFUSED = "wrong key or login shell gone: sshd says the same for both"
 _SHELL_GONE = "login shell gone, most likely: another login works"
 
+_NOT_SSH = "it needs the connection plugin ansible.builtin.ssh"
+
 # Seconds for one request over SFTP, and for the login.
 _LIMIT = 20
 
@@ -138,11 +140,20 @@ class _Ways:
 
     def _lifeline(self) -> Result:
         """Its own port, user and key; a connection of its own, since it must not use that of another port."""
+        connection = self.action._connection
+        if not hasattr(connection, "_build_command"):
+            raise _ClosedError(_NOT_SSH)
+        address, port = (
+            connection.get_option("host") or self.action._play_context.remote_addr,
+            connection.get_option("port"),
+        )
         settings = {
             "Port": self.task_vars["lifeline_port"],
             "User": self.task_vars.get("lifeline_user", "root"),
-            "ControlPath": "~/.ansible/cp/lifeline-%C",
+            "ControlPath": f"{connection.get_option('control_path_dir')}/lifeline-%C",
         }
+        if port not in (None, 22):  # ssh looks for the host's key under that port and under 22 only
+            settings["HostKeyAlias"] = f"[{address}]:{port}"
         if self.task_vars.get("lifeline_private_key_file"):
             settings["IdentityFile"] = os.path.expanduser(str(self.task_vars["lifeline_private_key_file"]))
         return self._sftp([f"-o{name}={value}".encode() for name, value in settings.items()])
@@ -152,7 +163,7 @@ class _Ways:
             raise _ClosedError("the controller's Python has no paramiko: install it there (pip install paramiko)")
         connection = self.action._connection
         if not hasattr(connection, "_build_command"):
-            raise _ClosedError("it needs the connection plugin ansible.builtin.ssh")
+            raise _ClosedError(_NOT_SSH)
         if connection.get_option("password"):
             raise _ClosedError("it needs a key or an agent, it cannot log in with a password")
         ssh = connection.get_option("ssh_executable")
