@@ -24,9 +24,10 @@ KEYS = "/etc/ssh/procfs-rescue-lifeline.keys"
 
 _PASSWD = "/etc/passwd"
 _SHADOW = "/etc/shadow"
+_LOCK = "/etc/.pwd.lock"
 # No home that userdel could remove, no shell that su could start: sshd asks for neither in a chroot.
 _ACCOUNT = "%s:x:0:0:procfs.rescue lifeline:/nonexistent:/usr/sbin/nologin"
-_ACCOUNT_NAME = re.compile(_ACCOUNT.replace("%s", "([^:]+)") + r"\Z")
+_ACCOUNT_NAME = re.compile(_ACCOUNT.replace("%s", "(?!root:)([^:]+)") + r"\Z")
 
 _HEAD = (
     "# Of role procfs.rescue.lifeline, which tries this file against the rest of the configuration: do not edit it.\n"
@@ -259,7 +260,7 @@ def _write_account(name: Optional[str]) -> None:
 @contextmanager
 def _accounts_locked() -> Iterator[None]:
     """As lckpwdf(3), which useradd and the like take."""
-    fd = os.open("/etc/.pwd.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(_LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX)
         yield

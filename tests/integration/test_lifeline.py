@@ -308,7 +308,7 @@ def kept(machine, lifeline):
 
 
 def keeper(machine):
-    return json.loads(machine.run(["/opt/procfs-rescue/keeper.py", "check"], check=False).stdout)
+    return json.loads(machine.run(["python3", "/opt/procfs-rescue/keeper.py", "check"], check=False).stdout)
 
 
 def eventually(condition, seconds=10):
