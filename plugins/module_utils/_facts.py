@@ -15,7 +15,14 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, group
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_folder, judge_handle, judge_place
-from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Folder, Mount, Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    DeletedFile,
+    Effort,
+    Folder,
+    Mount,
+    Scan,
+    Sighting,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter, reclaimable
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
@@ -36,9 +43,9 @@ class Filters(NamedTuple):
         return (not self.paths or _matches(names, self.paths)) and not _matches(names, self.excludes)
 
 
-def gather(filters: Filters, deadline: float) -> Dict[str, Any]:
-    """``deleted_files`` (what ``filters`` want) and ``deleted_files_summary`` (of all); ``deadline`` as in `scan`."""
-    seen = scan(lambda _sighting: False, deadline)
+def gather(filters: Filters, effort: Effort) -> Dict[str, Any]:
+    """``deleted_files`` (what ``filters`` want) and ``deleted_files_summary`` (of all)."""
+    seen = scan(lambda _sighting: False, effort)
     found = group(seen.sightings)
     reporter = Reporter()
     refusals = _Refusals(seen.mounts)
@@ -129,9 +136,10 @@ def _summary(seen: Scan, found: Sequence[DeletedFile], reporter: Reporter) -> Di
         if deleted.kind == "regular" and any(one.executable for one in deleted.sightings):
             running.update(held_by)
     return {
-        "complete": not seen.unreadable and not seen.skipped,
+        "complete": seen.is_complete,
         "processes": seen.processes,
         "unreadable_processes": seen.unreadable,
+        "unvisited_processes": seen.unvisited,
         "skipped_mounts": seen.skipped,
         "count": len(found),
         "reclaimable": sum(reclaimable(deleted) for deleted in found),

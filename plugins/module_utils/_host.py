@@ -25,7 +25,15 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     differences,
     read_metadata,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    Effort,
+    Folder,
+    Mount,
+    Scan,
+    Sighting,
+    Target,
+    Witness,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
@@ -43,7 +51,7 @@ class Room(NamedTuple):
 class Host(NamedTuple):
     """The steps as functions; each is described where `LOCAL` has it from. All raise OSError and RescueError."""
 
-    scan: Callable[[Callable[[Sighting], bool]], Scan]
+    scan: Callable[[Callable[[Sighting], bool], Effort], Scan]
     unpin: Callable[[Iterable[Sighting]], None]
     readable: Callable[[Sighting], ContextManager[int]]
     close: Callable[[int], None]

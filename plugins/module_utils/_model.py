@@ -103,11 +103,23 @@ class Sighting(NamedTuple):
     host_path: Optional[bytes]
 
 
+class Effort(NamedTuple):
+    """What a scan may cost, in seconds: ``deadline`` for each network or FUSE mount, ``timeout`` for the whole.
+
+    With ``threads`` it also looks at threads with a descriptor table of their own.
+    """
+
+    deadline: float = 5.0
+    timeout: Optional[float] = None
+    threads: bool = False
+
+
 class Scan(NamedTuple):
     """What was seen, and what could not be: unknown is never reported as none.
 
     ``unreadable`` counts processes that could not be read fully, ``skipped`` maps a mount point that did not answer to
-    the number of magic links into it. ``mounts`` are those of our own namespace.
+    the number of magic links into it, ``unvisited`` counts processes for which no time was left. ``mounts`` are those
+    of our own namespace.
     """
 
     sightings: List[Sighting]
@@ -115,6 +127,11 @@ class Scan(NamedTuple):
     unreadable: int
     skipped: Dict[str, int]
     mounts: Dict[int, Mount]
+    unvisited: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return not (self.unreadable or self.skipped or self.unvisited)
 
 
 class DeletedFile(NamedTuple):

@@ -28,7 +28,15 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opened, Walk, walk_to_folder, walk_to_target
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    Effort,
+    Folder,
+    Mount,
+    Scan,
+    Sighting,
+    Target,
+    Witness,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import INFO, Records, dpkg_witnesses, witnesses_of
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, is_roots
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
@@ -236,7 +244,7 @@ class _SftpHost:
 
     # Holders.
 
-    def scan(self, pin: Callable[[Sighting], bool]) -> Scan:
+    def scan(self, pin: Callable[[Sighting], bool], _effort: Effort) -> Scan:
         seen = scan(self.session, pin, self._alive)
         remote = [mount for mount in seen.mounts.values() if mount.may_never_answer]
         self._parents_of_remote = {os.path.dirname(mount.mount_point) for mount in remote}

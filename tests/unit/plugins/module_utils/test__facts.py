@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, _summary, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Scan
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from unit.plugins.holders import NOBODY, Holders, in_child
 from unit.plugins.samples import a_deleted_file, a_file, a_process, a_sighting
 
 
 def facts_below(top: Path, **filters: Any) -> list[dict[str, Any]]:
-    found = gather(Filters(**filters), 5)["deleted_files"]
+    found = gather(Filters(**filters), Effort())["deleted_files"]
     return [entry for entry in found if entry["path"].startswith(f"{top}/")]
 
 
@@ -103,7 +103,9 @@ def test_a_memfd(holders: Holders) -> None:
     fd = os.memfd_create("../../usr/bin/bash\n")
     pid = holders.keep(fd).pid
     os.close(fd)
-    (entry,) = [one for one in gather(Filters(kinds=["memfd"]), 5)["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [
+        one for one in gather(Filters(kinds=["memfd"]), Effort())["deleted_files"] if one["holders"][0]["pid"] == pid
+    ]
     assert (entry["path"], entry["restorable"], entry["refused"]) == (
         "/memfd:../../usr/bin/bash\\n",
         False,
@@ -119,7 +121,7 @@ def test_a_file_on_a_mount_that_nobody_knows_has_no_known_state(tmp_path: Path, 
         *("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", tmp_path / "mount")
     )
     holders.expect(pid, b"ready\n")
-    (entry,) = [one for one in gather(Filters(), 5)["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [one for one in gather(Filters(), Effort())["deleted_files"] if one["holders"][0]["pid"] == pid]
     assert (entry["state"], entry["refused"]) == ("unknown", ["mount_unknown"])
 
 
@@ -162,6 +164,7 @@ def test_summary() -> None:
         "complete": True,
         "processes": 9,
         "unreadable_processes": 0,
+        "unvisited_processes": 0,
         "skipped_mounts": {},
         "count": 3,
         "reclaimable": 8192,
@@ -188,7 +191,7 @@ def test_what_was_not_seen_makes_the_summary_incomplete(unreadable: int, skipped
 
 def test_the_summary_is_of_all_whatever_is_filtered(tmp_path: Path, holders: Holders) -> None:
     make(tmp_path / "tool", holders)
-    facts = gather(Filters(paths=["/no such path"]), 5)
+    facts = gather(Filters(paths=["/no such path"]), Effort())
     assert facts["deleted_files"] == []
     assert facts["deleted_files_summary"]["count"] >= 1
 
@@ -202,7 +205,7 @@ def test_without_root_it_says_so(open_to_all: Path, holders: Holders) -> None:
     os.close(fd)
 
     def look() -> tuple[list[str], bool]:
-        facts = gather(Filters(paths=[str(top)]), 5)
+        facts = gather(Filters(paths=[str(top)]), Effort())
         return [one["path"] for one in facts["deleted_files"]], facts["deleted_files_summary"]["complete"]
 
     assert in_child(look, user=NOBODY) == ([f"{top}/mine"], False)
