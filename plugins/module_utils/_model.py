@@ -8,7 +8,7 @@
 
 import os
 import stat
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 
 class File(NamedTuple):
@@ -119,7 +119,8 @@ class Scan(NamedTuple):
 
     ``unreadable`` counts processes that could not be read fully, ``skipped`` maps a mount point that did not answer to
     the number of magic links into it, ``unvisited`` counts processes for which no time was left. ``mounts`` are those
-    of our own namespace.
+    of our own namespace. ``programs`` tells which processes have which text in their exe link, ``connection`` which
+    ones are there for our own sake: from the process that asks up to what a daemon made for our login.
     """
 
     sightings: List[Sighting]
@@ -127,7 +128,9 @@ class Scan(NamedTuple):
     unreadable: int
     skipped: Dict[str, int]
     mounts: Dict[int, Mount]
-    unvisited: int = 0
+    unvisited: int
+    programs: Dict[bytes, List[int]]
+    connection: FrozenSet[int]
 
     @property
     def is_complete(self) -> bool:

@@ -15,7 +15,7 @@ import os
 import resource
 import stat
 import time
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
@@ -80,7 +80,39 @@ def scan(pin: Callable[[Sighting], bool], effort: Effort = Effort()) -> Scan:  #
                 walk.visit(int(pid), proc)
     finally:
         os.close(proc)
-    return Scan(walk.sightings, walk.processes, walk.unreadable, walk.skipped, walk.own_mounts, unvisited)
+    return Scan(
+        sightings=walk.sightings,
+        processes=walk.processes,
+        unreadable=walk.unreadable,
+        skipped=walk.skipped,
+        mounts=walk.own_mounts,
+        unvisited=unvisited,
+        programs=walk.programs,
+        connection=connection(os.getpid(), lambda pid: read_at("/proc/%d/status" % pid)),
+    )
+
+
+def connection(pid: int, status_of: Callable[[int], bytes]) -> FrozenSet[int]:
+    """``pid`` and its ancestors, except init and init's own child: that is the daemon, which serves others too."""
+    pids: List[int] = []
+    while True:
+        try:
+            parent = _procfs.parent(status_of(pid))
+        except OSError:
+            parent = None
+        if not parent or parent == 1 or pid in pids:
+            return frozenset(pids)
+        pids.append(pid)
+        pid = parent
+
+
+def process(pid: int) -> Process:
+    """What a process is now. Raises OSError."""
+    directory = open_directory("/proc/%d" % pid)
+    try:
+        return _process(pid, directory, "")
+    finally:
+        os.close(directory)
 
 
 def own_mounts() -> Dict[int, Mount]:
@@ -108,6 +140,7 @@ class _Walk:
         self.skipped: Dict[str, int] = {}
         self.own_mounts = own_mounts()
         self.own_user_namespace = os.stat("/proc/self/ns/user").st_ino
+        self.programs: Dict[bytes, List[int]] = {}
         self._answering: Dict[int, bool] = {}
         self._pin = pin
         self._until = None if effort.timeout is None else time.monotonic() + effort.timeout
@@ -181,7 +214,7 @@ class _Visit:
                 self.unreadable = True
                 return
             try:
-                holder = holder or self._holder()
+                holder = holder or _process(self.pid, self.directory, self.thread)
                 sighting = self._look(holder, link)
             except OSError as error:
                 self._note(error)
@@ -199,6 +232,8 @@ class _Visit:
         if not text:  # a kernel thread, a zombie, or a process whose first thread ended
             self._turn_to_a_living_thread()
             text = self._exe() if self.thread else ""
+        if text:
+            self.walk.programs.setdefault(os.fsencode(text), []).append(self.pid)
         if text.endswith(" (deleted)"):
             yield _Link("exe", self.thread + "exe", None, True, "read")
         yield from self._descriptors(self.thread)
@@ -277,29 +312,6 @@ class _Visit:
             permissions = mapping.permissions
             access = "both" if "w" in permissions and "s" in permissions else "read"
             yield _Link("map", folder + mapping.address, None, "x" in permissions, access)
-
-    def _holder(self) -> Process:
-        stat_text = read_at("stat", self.directory)
-        started = _procfs.start_time(stat_text)
-        uid = _procfs.uid(read_at("status", self.directory))
-        if started is None or uid is None:
-            raise OSError(errno.EIO, "odd content of /proc/%d/stat or status" % self.pid)
-        try:
-            exe = os.fsencode(os.readlink(self.thread + "exe", dir_fd=self.directory))
-        except OSError:  # unreadable exe was noted by _links already
-            exe = b""
-        try:
-            cgroup = read_at("cgroup", self.directory)
-        except OSError:  # a kernel without cgroups
-            cgroup = b""
-        return Process(
-            pid=self.pid,
-            start_time=started,
-            comm=stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")],
-            exe=exe,
-            uid=uid,
-            cgroup=cgroup,
-        )
 
     def _look(self, holder: Process, link: _Link) -> Optional[Sighting]:
         handle = os.open(link.name, os.O_PATH | os.O_CLOEXEC, dir_fd=self.directory)
@@ -417,3 +429,27 @@ class _Visit:
             if (named.st_dev, named.st_ino) == file.identity:
                 return True
         return False
+
+
+def _process(pid: int, directory: int, thread: str) -> Process:
+    stat_text = read_at("stat", directory)
+    started = _procfs.start_time(stat_text)
+    uid = _procfs.uid(read_at("status", directory))
+    if started is None or uid is None:
+        raise OSError(errno.EIO, "odd content of /proc/%d/stat or status" % pid)
+    try:
+        exe = os.fsencode(os.readlink(thread + "exe", dir_fd=directory))
+    except OSError:  # unreadable exe was noted by _links already
+        exe = b""
+    try:
+        cgroup = read_at("cgroup", directory)
+    except OSError:  # a kernel without cgroups
+        cgroup = b""
+    return Process(
+        pid=pid,
+        start_time=started,
+        comm=stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")],
+        exe=exe,
+        uid=uid,
+        cgroup=cgroup,
+    )

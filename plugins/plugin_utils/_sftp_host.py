@@ -70,7 +70,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     content as content_of,
 )
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_scan import file_of, scan
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_scan import file_of, process, scan
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_session import Session, path_of
 
 _HIDDEN = re.compile(rb"\.procfs-rescue\.[0-9a-f]{16}\Z")
@@ -106,8 +106,10 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         open_folder=host.open_folder,
         open_target=host.open_target,
         mode_of=host.mode_of,
+        mode_seen_by=host.mode_seen_by,
         open_file=host.open_file,
         room=host.room,
+        process=lambda pid: session.run(process(pid)),
         witnesses=host.witnesses,
         user_names=lambda: host.names_of(b"/etc/passwd"),
         group_names=lambda: host.names_of(b"/etc/group"),
@@ -192,10 +194,19 @@ class _SftpHost:
 
     def room(self, folder: int) -> Room:
         if not self.session.has(b"statvfs@openssh.com"):
-            return Room(False, None)
+            return Room(False, None, None)
         found = self.session.run(statvfs(path_of(folder, b".")))
         fragment_size, blocks, free, flags = found[1], found[2], found[3], found[9]
-        return Room(bool(flags & _READ_ONLY), fragment_size * free if blocks else None)
+        if not blocks:
+            return Room(bool(flags & _READ_ONLY), None, None)
+        return Room(bool(flags & _READ_ONLY), fragment_size * free, fragment_size * blocks)
+
+    def mode_seen_by(self, pid: int, path: bytes) -> int | None:
+        try:
+            mode: int = self.session.run(lstat(b"/proc/%d/root%s" % (pid, path))).st_mode
+        except FileNotFoundError:
+            return None
+        return mode
 
     # Who is who.
 

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Sighting
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
 from unit.plugins import dead_fuse
 from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, wait_until
 
@@ -502,3 +502,35 @@ def test_a_process_that_takes_too_long(tool: Path, holders: Holders, monkeypatch
     assert held.pid not in [one.process.pid for one in found.sightings]
     assert found.unreadable > 0
     assert not found.is_complete
+
+
+def test_which_processes_are_there_for_our_own_sake() -> None:
+    parents = {10: 9, 9: 8, 8: 7, 7: 1, 1: 0}
+
+    def status_of(pid: int) -> bytes:
+        return b"Name:\tx\nPPid:\t%d\n" % parents[pid]
+
+    assert connection(10, status_of) == {10, 9, 8}
+    assert connection(7, status_of) == frozenset()
+
+
+def test_of_a_connection_whose_parents_cannot_be_read() -> None:
+    def status_of(pid: int) -> bytes:
+        raise ProcessLookupError
+
+    assert connection(10, status_of) == frozenset()
+
+
+def test_programs(tool: Path, holders: Holders) -> None:
+    held = holders.run(tool)
+    assert held.pid in scan(lambda _sighting: False).programs[os.fsencode(tool)]
+    tool.unlink()
+    assert held.pid in scan(lambda _sighting: False).programs[os.fsencode(tool) + b" (deleted)"]
+
+
+def test_what_a_process_is(holders: Holders) -> None:
+    pid = holders.start("cat")
+    assert process(pid).comm == b"cat"
+    holders.end(pid)
+    with pytest.raises(FileNotFoundError):
+        process(pid)
