@@ -575,13 +575,22 @@ ansible_facts:
               returned: always
         suspicious:
           description:
-            - Processes whose executable was V(removed), is a V(memfd), or lies in a folder in which everybody may write (V(world_writable_folder)),
-              in RV(ansible_facts.deleted_files_summary.suspicious[].reasons). The latter is also told of executables that were not deleted.
+            - Processes whose executable is where no package puts one, with the same fields as a holder has for its process and the reasons. The
+              processes of Ansible's own connection are left out.
           type: list
           elements: dict
           returned: always
           sample: [{"pid": 4711, "start_time": 114332, "comm": "kworker/0:1", "exe": "/tmp/.x/kw (deleted)", "user": "nobody", "unit": null,
                     "container": null, "reasons": ["removed", "world_writable_folder"]}]
+          contains:
+            reasons:
+              description:
+                - V(removed) when its name is free, V(memfd) when it never had one, V(world_writable_folder) when everybody may write in its folder
+                  or in one above it. The latter is also told of executables that were not deleted.
+              type: list
+              elements: str
+              returned: always
+              sample: ["removed", "world_writable_folder"]
         critical_missing:
           description: Those of O(critical_paths) that are gone, or cannot be reached.
           type: list
