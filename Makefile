@@ -4,11 +4,12 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-scan build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/collections:$(or $(ANSIBLE_COLLECTIONS_PATH),$(HOME)/.ansible/collections:/usr/share/ansible/collections)
+ROUNDS := 5
 in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help: ## This list
@@ -64,8 +65,13 @@ matrix: prepare ## The same against other releases of ansible-core and Python, a
 ways: prepare ## Which way leads into a host after what was lost: the table of README.md, from real hosts
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python tests/ways.py
 
-bench: prepare ## Benchmarks
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py
+bench: bench-scan ## Benchmarks
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py facts $(ROUNDS)
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py rescue $(ROUNDS)
+
+# In a /proc of its own.
+bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUNDS=5
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
 
 lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header
 lock: ## Renew both lock files

@@ -2,106 +2,131 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The walk over /proc: our scan against a bare C walk (the floor) and find -lname (a peer), taken in turn."""
+"""The walk over /proc: ours against a bare C walk (the floor) and the programs that people use for it.
+
+It runs in a PID namespace of its own (see the Makefile), so that /proc holds nothing but what is made here.
+"""
 
 from __future__ import annotations
 
-import os
+import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from timing import Row, measured
+from timing import INSIDE, Row, measured
 
-PROCESSES = 200
-DESCRIPTORS = 500  # each
+HERE = Path(__file__).resolve().parent
+COLLECTIONS = HERE.parent / "collections"
+MODULE = "ansible_collections.procfs.rescue.plugins.modules.deleted_files_facts"
+
+PROCESSES = 500
+DESCRIPTORS = 1000  # each
 DELETED = 5  # of them, each
+MAPS = 2000  # each: one half of a library, one half of anonymous memory
 
-C_WALK = r"""
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-int main(void) {
-  char path[512], text[4096];
-  long links = 0, deleted = 0;
-  DIR *proc = opendir("/proc");
-  for (struct dirent *process; (process = readdir(proc));) {
-    if (process->d_name[0] < '0' || process->d_name[0] > '9') continue;
-    snprintf(path, sizeof path, "/proc/%s/fd", process->d_name);
-    DIR *fds = opendir(path);
-    if (!fds) continue;
-    for (struct dirent *fd; (fd = readdir(fds));) {
-      if (fd->d_name[0] == '.') continue;
-      ssize_t length = readlinkat(dirfd(fds), fd->d_name, text, sizeof text);
-      links++;
-      if (length > 10 && !memcmp(text + length - 10, " (deleted)", 10)) deleted++;
-    }
-    closedir(fds);
-  }
-  printf("%ld of %ld\n", deleted, links);
-  return 0;
-}
-"""
-
-HOLDER = f"""
-import os, signal, sys
-held = [open(os.devnull) for _ in range({DESCRIPTORS - DELETED})]
-for number in range({DELETED}):
-    path = os.path.join(sys.argv[1], f'{{os.getpid()}}-{{number}}')
-    held.append(open(path, 'w'))
-    os.unlink(path)
-print(1, flush=True)
-signal.pause()
-"""
-
-# A process that ends meanwhile makes find fail.
+# A process that ends meanwhile makes these fail, and lsof and lsfd do when they find nothing.
 FIND = "find /proc -maxdepth 3 -path '*/fd/*' -lname '* (deleted)'; true"
+LSOF = "lsof -nP +L1; true"
+LSFD = "lsfd -n -o PID,FD,NAME -Q 'DELETED == true'; true"
 
-COLLECTIONS = Path(__file__).resolve().parents[1] / "collections"
-
-SCAN = f"""
-import sys
-sys.path.insert(0, {str(COLLECTIONS)!r})
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
-
-if sys.argv[1] == 'scan':
-    print(len(scan(lambda sighting: False).sightings))
-else:
-    print(len(gather(Filters(), 5)['deleted_files']))
+PSUTIL = """
+import psutil
+print(sum(len(process.open_files()) for process in psutil.process_iter()))
 """
+
+OURS = f"""
+import sys, time
+sys.path.insert(0, {str(COLLECTIONS)!r})
+from ansible_collections.procfs.rescue.plugins.module_utils import _group, _scan
+
+if sys.argv[1] == 'descriptors':
+    _scan._Visit._mapped = lambda visit: ()
+started = time.monotonic()
+found = _scan.scan(lambda sighting: False)
+if sys.argv[1] == 'all':
+    assert len(_group.group(found.sightings)) >= int(sys.argv[2])
+print({INSIDE.decode()!r}, time.monotonic() - started)
+"""
+
+MODULE_ALONE = [sys.executable, "-m", MODULE]
 
 
 def main(rounds: int) -> list[Row]:
+    deleted = PROCESSES * DELETED
+    with _programs() as programs, _herd(programs, PROCESSES):
+        return measured(
+            f"{PROCESSES * DESCRIPTORS:,} descriptors of {PROCESSES} processes, {deleted:,} of them deleted, and "
+            f"{PROCESSES * MAPS:,} mappings",
+            {
+                "C walk, getdents and readlink only (floor)": [str(programs / "walk")],
+                "our walk over the descriptors": [sys.executable, "-c", OURS, "descriptors"],
+                "our scan, with maps and grouping": [sys.executable, "-c", OURS, "all", str(deleted)],
+                "our module, whole process": ["sh", "-c", _module_command()],
+                "find /proc -lname": ["sh", "-c", FIND],
+                "lsfd": ["sh", "-c", LSFD],
+                "lsof -nP +L1": ["sh", "-c", LSOF],
+                "psutil, open_files of all": [sys.executable, "-c", PSUTIL],
+            },
+            rounds,
+        )
+
+
+def growth(rounds: int) -> list[Row]:
+    """Whether the time is linear: the ratio is to the smallest, ten times as much each."""
+    rows = []
+    for processes in (5, 50, 500):
+        with _programs() as programs, _herd(programs, processes):
+            command = [sys.executable, "-c", OURS, "all", str(processes * DELETED)]
+            (row,) = measured("our scan", {f"{processes * DESCRIPTORS:,} descriptors": command}, rounds)
+            rows.append(row._replace(ratio=row.seconds / rows[0].seconds if rows else 1.0))
+    return rows
+
+
+def neighbour(rounds: int) -> list[Row]:
+    """What a busy program notices: the time below which 99 of 100 of its small tasks stay."""
+    with _programs() as programs, _herd(programs, PROCESSES):
+        busy = str(programs / "busy")
+        return measured(
+            "p99 of a busy program's tasks",
+            {
+                "alone": [busy],
+                "beside our module": ["sh", "-c", f"while :; do {_module_command()}; done & {busy}; kill $!"],
+            },
+            rounds,
+        )
+
+
+def _module_command() -> str:
+    return (
+        f"echo '{{\"ANSIBLE_MODULE_ARGS\": {{}}}}' | PYTHONPATH={COLLECTIONS} {sys.executable} -m {MODULE} >/dev/null"
+    )
+
+
+@contextmanager
+def _programs() -> Iterator[Path]:
     compiler = shutil.which("gcc")
     if compiler is None:
         raise SystemExit("The floor is a C program: this needs gcc.")
     with tempfile.TemporaryDirectory() as folder:
-        walk = Path(folder, "walk")
-        subprocess.run([compiler, "-O2", "-x", "c", "-o", walk, "-"], input=C_WALK.encode(), check=True)
-        holders = [
-            subprocess.Popen([sys.executable, "-S", "-c", HOLDER, folder], stdout=subprocess.PIPE)
-            for _holder in range(PROCESSES)
-        ]
+        for source in HERE.glob("*.c"):
+            subprocess.run([compiler, "-O2", "-Wall", "-o", Path(folder, source.stem), source], check=True)
+        yield Path(folder)
+
+
+@contextmanager
+def _herd(programs: Path, processes: int) -> Iterator[None]:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    command = [programs / "herd", programs, *map(str, (processes, DESCRIPTORS, DELETED, MAPS))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as herd:
         try:
-            for holder in holders:
-                assert holder.stdout is not None and holder.stdout.readline()
-            return measured(
-                f"walk over {PROCESSES * DESCRIPTORS} descriptors, {PROCESSES * DELETED} of them deleted",
-                {
-                    "C walk, readlink only (floor)": [str(walk)],
-                    "find /proc -lname (peer)": ["sh", "-c", FIND],
-                    "our scan, whole process": [sys.executable, "-c", SCAN, "scan"],
-                    "our facts, whole process": [sys.executable, "-c", SCAN, "facts"],
-                },
-                rounds,
-            )
+            if herd.stdout is None or herd.stdout.readline() != b"ready\n":
+                raise SystemExit("The processes to look at did not start.")
+            yield
         finally:
-            for holder in holders:
-                os.kill(holder.pid, signal.SIGKILL)
-                holder.wait()
+            herd.kill()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import time
@@ -13,22 +14,50 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """``seconds`` is the median of the rounds, ``ratio`` that median to the floor's, the first command's."""
+    """``seconds`` is the median of the rounds, ``ratio`` that median to the floor's, the first command's.
+
+    ``memory`` is the most that a round took, in MiB.
+    """
 
     what: str
     name: str
     seconds: float
     ratio: float
+    memory: float | None = None
+
+    def __str__(self) -> str:
+        memory = "" if self.memory is None else f"{self.memory:6.0f} MiB"
+        return f"{self.seconds:10.4f} s  {self.ratio:6.2f} x  {memory:10}  {self.name}"
+
+
+# A command that times a part of its work ends its output with this and the seconds.
+INSIDE = b"seconds inside: "
 
 
 def measured(what: str, commands: dict[str, list[str]], rounds: int) -> list[Row]:
     taken: dict[str, list[float]] = {name: [] for name in commands}
+    memory = dict.fromkeys(commands, 0.0)
     for round_number in range(rounds + 1):
         for name, command in commands.items():
-            started = time.monotonic()
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            seconds, peak = _run(command)
             if round_number:  # the first one warms up
-                taken[name].append(time.monotonic() - started)
+                taken[name].append(seconds)
+                memory[name] = max(memory[name], peak)
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     floor = next(iter(medians.values()))
-    return [Row(what, name, seconds, seconds / floor) for name, seconds in medians.items()]
+    return [Row(what, name, seconds, seconds / floor, memory[name]) for name, seconds in medians.items()]
+
+
+def _run(command: list[str]) -> tuple[float, float]:
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    with process.stdout:
+        output = process.stdout.read()
+    _pid, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    inside = output.rpartition(INSIDE)
+    return float(inside[2]) if inside[1] else seconds, usage.ru_maxrss / 1024

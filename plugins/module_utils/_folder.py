@@ -152,7 +152,7 @@ def _entered(handle: Any, name: bytes, path: bytes, walk: Walk) -> Any:
             ["folder_gone"],
         ) from error
     except NotADirectoryError as error:
-        raise RescueError("%s is no folder." % printable(path)) from error
+        raise RescueError("%s is no folder." % printable(path), ["folder_gone"]) from error
     except OSError as error:
         raise RescueError("The folder %s cannot be opened: %s." % (printable(path), error.strerror)) from error
 
@@ -180,7 +180,7 @@ def _opened(handle: Any, path: bytes, ancestors: List[Ancestor], mounts: Dict[in
     try:
         folder = walk.open(handle)
     except NotADirectoryError as error:
-        raise RescueError("%s is no folder." % printable(path)) from error
+        raise RescueError("%s is no folder." % printable(path), ["folder_gone"]) from error
     except OSError as error:
         raise RescueError("The folder %s cannot be opened: %s." % (printable(path), error.strerror)) from error
     mount = mounts.get(folder.mount_id)

@@ -58,6 +58,9 @@ KINDS = (
 # Kinds that never had a name in a file system.
 NAMELESS = ("memfd", "sysv_shm", "anonymous", "tmpfile")
 
+# Kinds whose name was given by the client of a file system when the file was deleted: the one link that is left.
+RENAMED_KINDS = ("nfs_silly", "fuse_hidden")
+
 # Links that a person would look at first.
 _VIA_ORDER = {"exe": 0, "fd": 1, "map": 2}
 

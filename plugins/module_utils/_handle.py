@@ -23,6 +23,9 @@ _LEASE_SECONDS = 2.0
 
 _ANSWER_SECONDS = 5.0
 
+# /proc gives a page at a time, mostly.
+_PAGES = 16 * 1024
+
 
 def open_directory(name: str, dir_fd: Optional[int] = None) -> int:
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
@@ -30,8 +33,11 @@ def open_directory(name: str, dir_fd: Optional[int] = None) -> int:
 
 def read_at(name: str, dir_fd: Optional[int] = None) -> bytes:
     """The whole content of a file of /proc, whose size is not known before."""
-    with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd), "rb", buffering=0) as file:
-        return file.read()
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        return b"".join(iter(lambda: os.read(fd, _PAGES), b""))
+    finally:
+        os.close(fd)
 
 
 def reopen(handle: int) -> int:

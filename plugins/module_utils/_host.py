@@ -25,25 +25,35 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     differences,
     read_metadata,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    Effort,
+    Folder,
+    Mount,
+    Process,
+    Scan,
+    Sighting,
+    Target,
+    Witness,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import process, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
 
 
 class Room(NamedTuple):
-    """Of a file system; ``free`` bytes are None where it does not count them."""
+    """Of a file system, in bytes; ``free`` and ``size`` are None where it does not count them."""
 
     read_only: bool
     free: Optional[int]
+    size: Optional[int]
 
 
 class Host(NamedTuple):
     """The steps as functions; each is described where `LOCAL` has it from. All raise OSError and RescueError."""
 
-    scan: Callable[[Callable[[Sighting], bool]], Scan]
+    scan: Callable[[Callable[[Sighting], bool], Effort], Scan]
     unpin: Callable[[Iterable[Sighting]], None]
     readable: Callable[[Sighting], ContextManager[int]]
     close: Callable[[int], None]
@@ -52,9 +62,12 @@ class Host(NamedTuple):
     open_target: Callable[[bytes, Dict[int, Mount]], Target]
     # The mode of what has the name in an opened folder, None where nothing has.
     mode_of: Callable[[int, bytes], Optional[int]]
+    # The same of a path as a process sees it, whose mount namespace is believed.
+    mode_seen_by: Callable[[int, bytes], Optional[int]]
     # A regular file of that name in an opened folder, to be read; None where there is none.
     open_file: Callable[[int, bytes], Optional[int]]
     room: Callable[[int], Room]
+    process: Callable[[int], Process]
 
     witnesses: Callable[[Iterable[bytes]], Dict[bytes, Witness]]
     user_names: Callable[[], Dict[int, str]]
@@ -101,8 +114,18 @@ def _open_file(folder: int, name: bytes) -> Optional[int]:
 
 def _room(folder: int) -> Room:
     found = os.fstatvfs(folder)
-    free = found.f_frsize * (found.f_bfree if os.geteuid() == 0 else found.f_bavail)
-    return Room(bool(found.f_flag & os.ST_RDONLY), free if found.f_blocks else None)
+    read_only = bool(found.f_flag & os.ST_RDONLY)
+    if not found.f_blocks:
+        return Room(read_only, None, None)
+    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
+    return Room(read_only, found.f_frsize * free, found.f_frsize * found.f_blocks)
+
+
+def _mode_seen_by(pid: int, path: bytes) -> Optional[int]:
+    try:
+        return os.stat(b"/proc/%d/root%s" % (pid, path), follow_symlinks=False).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _symlink(folder: int, name: bytes, target: bytes) -> None:
@@ -125,8 +148,10 @@ LOCAL = Host(
     open_folder=open_folder,
     open_target=open_target,
     mode_of=_mode_of,
+    mode_seen_by=_mode_seen_by,
     open_file=_open_file,
     room=_room,
+    process=process,
     witnesses=package_witnesses,
     user_names=user_names,
     group_names=group_names,

@@ -8,7 +8,7 @@
 
 import os
 import stat
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 
 class File(NamedTuple):
@@ -103,11 +103,24 @@ class Sighting(NamedTuple):
     host_path: Optional[bytes]
 
 
+class Effort(NamedTuple):
+    """What a scan may cost, in seconds: ``deadline`` for each network or FUSE mount, ``timeout`` for the whole.
+
+    With ``threads`` it also looks at threads with a descriptor table of their own.
+    """
+
+    deadline: float = 5.0
+    timeout: Optional[float] = None
+    threads: bool = False
+
+
 class Scan(NamedTuple):
     """What was seen, and what could not be: unknown is never reported as none.
 
     ``unreadable`` counts processes that could not be read fully, ``skipped`` maps a mount point that did not answer to
-    the number of magic links into it. ``mounts`` are those of our own namespace.
+    the number of magic links into it, ``unvisited`` counts processes for which no time was left. ``mounts`` are those
+    of our own namespace. ``programs`` tells which processes have which text in their exe link, ``connection`` which
+    ones are there for our own sake: from the process that asks up to what a daemon made for our login.
     """
 
     sightings: List[Sighting]
@@ -115,6 +128,13 @@ class Scan(NamedTuple):
     unreadable: int
     skipped: Dict[str, int]
     mounts: Dict[int, Mount]
+    unvisited: int
+    programs: Dict[bytes, List[int]]
+    connection: FrozenSet[int]
+
+    @property
+    def is_complete(self) -> bool:
+        return not (self.unreadable or self.skipped or self.unvisited)
 
 
 class DeletedFile(NamedTuple):

@@ -41,6 +41,18 @@ def uid(status: bytes) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
+def parent(status: bytes) -> Optional[int]:
+    """PPid of /proc/PID/status; 0 where the parent is outside the PID namespace."""
+    match = re.search(rb"^PPid:\t([0-9]{1,10})$", status, re.M)
+    return int(match.group(1)) if match else None
+
+
+def slots(status: bytes) -> Optional[int]:
+    """FDSize of /proc/PID/status: the kernel's table has room for so many descriptors, each number is below."""
+    match = re.search(rb"^FDSize:\t([0-9]{1,10})$", status, re.M)
+    return int(match.group(1)) if match else None
+
+
 def mount_id(fdinfo: bytes) -> Optional[int]:
     """The mount that a handle was opened through (/proc/self/fdinfo/FD, Linux 3.15)."""
     match = re.search(rb"^mnt_id:\t([0-9]{1,20})$", fdinfo, re.M)

@@ -9,8 +9,9 @@
 from typing import Any, Dict
 
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
+from ansible_collections.procfs.rescue.plugins.module_utils._group import RENAMED_KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
-from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Process, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 
 
@@ -29,22 +30,26 @@ class Reporter:
 
     def holder(self, sighting: Sighting) -> Dict[str, Any]:
         """One holder; with ``device`` and ``inode``, so that it can be handed back as a source by itself."""
-        process = sighting.process
+        return dict(
+            self.process(sighting.process),
+            via=sighting.via,
+            fd=sighting.fd,
+            access=sighting.access,
+            executable=sighting.executable,
+            link=sighting.link,
+            device=sighting.file.device,
+            inode=sighting.file.inode,
+        )
+
+    def process(self, process: Process) -> Dict[str, Any]:
         return dict(
             path_fields(process.exe, "exe"),
             pid=process.pid,
             start_time=process.start_time,
             comm=printable(process.comm),
             user=self.user(process.uid),
-            via=sighting.via,
-            fd=sighting.fd,
-            access=sighting.access,
-            executable=sighting.executable,
             unit=unit_of(process.cgroup),
             container=container_of(process.cgroup),
-            link=sighting.link,
-            device=sighting.file.device,
-            inode=sighting.file.inode,
         )
 
     def file(self, file: File) -> Dict[str, Any]:
@@ -68,6 +73,8 @@ class Reporter:
             kind=deleted.kind,
             allocated=file.allocated,
             reclaimable=reclaimable(deleted),
+            in_memory=in_memory(deleted),
+            visible=best.host_path is not None,
             device=file.device,
             inode=file.inode,
             nlink=file.nlink,
@@ -80,6 +87,15 @@ class Reporter:
 
 def reclaimable(deleted: DeletedFile) -> int:
     """Bytes that the file system gets back when nobody holds the file any more."""
-    if deleted.file.nlink > 0:  # a link is left, or it lies in the lower layer of an overlay
+    links_of_its_own = 1 if deleted.kind in RENAMED_KINDS else 0
+    if deleted.file.nlink > links_of_its_own:  # a link is left, or it lies in the lower layer of an overlay
         return 0
     return deleted.file.allocated
+
+
+def in_memory(deleted: DeletedFile) -> bool:
+    """Whether its bytes are the memory of the host (which may be swapped out), and no disk's."""
+    mount = deleted.sightings[0].mount
+    if mount is None:
+        return deleted.kind in ("memfd", "sysv_shm", "shared_memory", "anonymous")
+    return mount.fs_type in ("tmpfs", "ramfs", "hugetlbfs", "devtmpfs")

@@ -25,7 +25,15 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Scan, Sighting, Target, Terms, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    Effort,
+    Mount,
+    Scan,
+    Sighting,
+    Target,
+    Terms,
+    Witness,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, recorded_link
@@ -103,7 +111,7 @@ class _Rescue:
         if not wishes and path_prefix is None:
             return [job.result for job in jobs]
         # Pin first: whatever may be wanted is held open from here on. No path is looked at before, it may take long.
-        found = self.host.scan(may_be_wanted(wishes, path_prefix))
+        found = self.host.scan(may_be_wanted(wishes, path_prefix), Effort())
         try:
             self.mounts = found.mounts
             seen = _Seen(found, self.host)

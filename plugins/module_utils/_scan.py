@@ -14,7 +14,8 @@ import fcntl
 import os
 import resource
 import stat
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+import time
+from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
@@ -26,7 +27,15 @@ from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
     read_at,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import NS_GET_USERNS
-from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Place, Process, Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    Effort,
+    File,
+    Mount,
+    Place,
+    Process,
+    Scan,
+    Sighting,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
 
 _ACCESS = {stat.S_IRUSR: "read", stat.S_IWUSR: "write", stat.S_IRUSR | stat.S_IWUSR: "both"}
@@ -38,6 +47,9 @@ _GONE = (errno.ENOENT, errno.ESRCH)
 # Descriptors left over for the work itself.
 _SPARE_HANDLES = 64
 
+# From so many descriptors on, it pays to look whether nearly all numbers are in use.
+_MANY = 100
+
 
 class _Link(NamedTuple):
     via: str
@@ -47,23 +59,60 @@ class _Link(NamedTuple):
     access: Optional[str]  # None where only the link's own mode tells
 
 
-def scan(pin: Callable[[Sighting], bool], deadline: float = 5.0) -> Scan:
+def scan(pin: Callable[[Sighting], bool], effort: Effort = Effort()) -> Scan:  # noqa: B008
     """Every magic link (exe, fd, map_files) of every process that leads to a file whose name is gone.
 
-    Where ``pin`` says so the sighting keeps its handle (O_PATH): from then on the file cannot be lost. ``deadline`` is
-    in seconds and per network or FUSE mount. What cannot be read is counted in the result, never an error.
+    Where ``pin`` says so the sighting keeps its handle (O_PATH): from then on the file cannot be lost. What cannot be
+    read, or not in time, is counted in the result, never an error.
     """
-    walk = _Walk(pin, deadline)
+    walk = _Walk(pin, effort)
+    unvisited = 0
     proc = open_directory("/proc")
     try:
         if not os.path.exists("/proc/1"):  # hidepid: processes are not even listed (proc(5))
             walk.unreadable += 1
         for pid in os.listdir(proc):
-            if pid.isdigit() and int(pid) != os.getpid():
+            if not pid.isdigit() or int(pid) == os.getpid():
+                continue
+            if walk.is_late():
+                unvisited += 1
+            else:
                 walk.visit(int(pid), proc)
     finally:
         os.close(proc)
-    return Scan(walk.sightings, walk.processes, walk.unreadable, walk.skipped, walk.own_mounts)
+    return Scan(
+        sightings=walk.sightings,
+        processes=walk.processes,
+        unreadable=walk.unreadable,
+        skipped=walk.skipped,
+        mounts=walk.own_mounts,
+        unvisited=unvisited,
+        programs=walk.programs,
+        connection=connection(os.getpid(), lambda pid: read_at("/proc/%d/status" % pid)),
+    )
+
+
+def connection(pid: int, status_of: Callable[[int], bytes]) -> FrozenSet[int]:
+    """``pid`` and its ancestors, except init and init's own child: that is the daemon, which serves others too."""
+    pids: List[int] = []
+    while True:
+        try:
+            parent = _procfs.parent(status_of(pid))
+        except OSError:
+            parent = None
+        if not parent or parent == 1 or pid in pids:
+            return frozenset(pids)
+        pids.append(pid)
+        pid = parent
+
+
+def process(pid: int) -> Process:
+    """What a process is now. Raises OSError."""
+    directory = open_directory("/proc/%d" % pid)
+    try:
+        return _process(pid, directory, "")
+    finally:
+        os.close(directory)
 
 
 def own_mounts() -> Dict[int, Mount]:
@@ -83,16 +132,19 @@ def _raised_handle_limit() -> int:
 class _Walk:
     """What is shared by the visits to all processes."""
 
-    def __init__(self, pin: Callable[[Sighting], bool], deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, pin: Callable[[Sighting], bool], effort: Effort) -> None:
+        self.effort = effort
         self.sightings: List[Sighting] = []
         self.processes = 0
         self.unreadable = 0
         self.skipped: Dict[str, int] = {}
         self.own_mounts = own_mounts()
         self.own_user_namespace = os.stat("/proc/self/ns/user").st_ino
+        self.programs: Dict[bytes, List[int]] = {}
         self._answering: Dict[int, bool] = {}
         self._pin = pin
+        self._until = None if effort.timeout is None else time.monotonic() + effort.timeout
+        self._numbers: List[str] = []
         # Beyond this many handles a sighting has none and its link is opened again when needed.
         self._pins_left = _raised_handle_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_HANDLES
 
@@ -101,6 +153,15 @@ class _Walk:
             return False
         self._pins_left -= 1
         return True
+
+    def is_late(self) -> bool:
+        return self._until is not None and time.monotonic() > self._until
+
+    def numbers(self, count: int) -> List[str]:
+        """0 to ``count`` - 1, as /proc writes them."""
+        if len(self._numbers) < count:
+            self._numbers = [str(number) for number in range(count)]
+        return self._numbers[:count]
 
     def visit(self, pid: int, proc: int) -> None:
         try:
@@ -127,7 +188,7 @@ class _Walk:
         if mount is not None and not mount.may_never_answer:
             return True
         if mount_id not in self._answering:
-            self._answering[mount_id] = answers(lambda: os.fstat(handle), self.deadline)
+            self._answering[mount_id] = answers(lambda: os.fstat(handle), self.effort.deadline)
         if not self._answering[mount_id]:
             name = "(detached)" if mount is None else printable(mount.mount_point)
             self.skipped[name] = self.skipped.get(name, 0) + 1
@@ -144,12 +205,16 @@ class _Visit:
         self.thread = ""  # where below /proc/PID the descriptors are: with the first thread, if that lives
         self.unreadable = False
         self._mounts: Optional[Dict[int, Mount]] = None
+        self._held: Set[Tuple[int, Tuple[int, int]]] = set()
 
     def sightings(self) -> Iterator[Sighting]:
         holder = None
         for link in self._links():
+            if self.walk.is_late():
+                self.unreadable = True
+                return
             try:
-                holder = holder or self._holder()
+                holder = holder or _process(self.pid, self.directory, self.thread)
                 sighting = self._look(holder, link)
             except OSError as error:
                 self._note(error)
@@ -167,23 +232,15 @@ class _Visit:
         if not text:  # a kernel thread, a zombie, or a process whose first thread ended
             self._turn_to_a_living_thread()
             text = self._exe() if self.thread else ""
+        if text:
+            self.walk.programs.setdefault(os.fsencode(text), []).append(self.pid)
         if text.endswith(" (deleted)"):
             yield _Link("exe", self.thread + "exe", None, True, "read")
-        try:
-            descriptors = open_directory(self.thread + "fd", self.directory)
-        except OSError as error:
-            self._note(error)
-        else:
-            try:
-                yield from self._descriptors(descriptors)
-            finally:
-                os.close(descriptors)
-        try:
-            maps = read_at(self.thread + "maps", self.directory)
-        except OSError as error:
-            self._note(error)
-        else:
-            yield from self._maps(maps)
+        yield from self._descriptors(self.thread)
+        if self.walk.effort.threads:
+            for thread in self._other_threads():
+                yield from self._descriptors(thread)
+        yield from self._mapped()
 
     def _exe(self) -> str:
         try:
@@ -194,36 +251,61 @@ class _Visit:
 
     def _turn_to_a_living_thread(self) -> None:
         """A process whose first thread ended looks like a zombie, while its other threads hold everything."""
+        others = self._other_threads()
+        if others:
+            self.thread = others[0]
+
+    def _other_threads(self) -> List[str]:
         try:
             threads = open_directory("task", self.directory)
             try:
-                others = [name for name in os.listdir(threads) if name != str(self.pid)]
+                paths = ["task/%s/" % name for name in os.listdir(threads) if name != str(self.pid)]
             finally:
                 os.close(threads)
         except OSError as error:
             self._note(error)
-        else:
-            if others:
-                self.thread = "task/%s/" % others[0]
+            return []
+        return [path for path in paths if path != self.thread]
 
-    def _descriptors(self, directory: int) -> Iterator[_Link]:
-        readlink = os.readlink
+    def _descriptors(self, thread: str) -> Iterator[_Link]:
         try:
-            names = os.listdir(directory)
+            directory = open_directory(thread + "fd", self.directory)
         except OSError as error:
             self._note(error)
             return
-        for name in names:
-            try:
-                text = readlink(name, dir_fd=directory)
-            except OSError as error:
-                self._note(error)
-                continue
-            # A first sieve; what the opened handle says decides.
-            if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
-                yield _Link("fd", self.thread + "fd/" + name, int(name), False, None)
+        readlink = os.readlink
+        try:
+            for name in self._numbers(thread, directory):
+                try:
+                    text = readlink(name, dir_fd=directory)
+                except OSError as error:
+                    self._note(error)
+                    continue
+                # A first sieve, as quick as can be; what the opened handle says decides.
+                if text[-1:] != ")" and "/." not in text:
+                    continue
+                if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
+                    yield _Link("fd", thread + "fd/" + name, int(name), False, None)
+        except OSError as error:
+            self._note(error)
+        finally:
+            os.close(directory)
 
-    def _maps(self, maps: bytes) -> Iterator[_Link]:
+    def _numbers(self, thread: str, directory: int) -> Iterable[str]:
+        """The descriptors. Where nearly all numbers are in use, asking for each costs less than to have them listed."""
+        used = os.fstat(directory).st_size  # Linux 6.2; nothing but the speed depends on it
+        if used >= _MANY:
+            slots = _procfs.slots(read_at(thread + "status", self.directory))
+            if slots is not None and slots < 1.4 * used:
+                return self.walk.numbers(slots)
+        return os.listdir(directory)
+
+    def _mapped(self) -> Iterator[_Link]:
+        try:
+            maps = read_at(self.thread + "maps", self.directory)
+        except OSError as error:
+            self._note(error)
+            return
         # In task/ there are none, but each thread has a folder in /proc as well, which is not listed.
         folder = self.thread.replace("task/", "../") + "map_files/"
         for mapping in _procfs.deleted_maps(maps):
@@ -231,41 +313,30 @@ class _Visit:
             access = "both" if "w" in permissions and "s" in permissions else "read"
             yield _Link("map", folder + mapping.address, None, "x" in permissions, access)
 
-    def _holder(self) -> Process:
-        stat_text = read_at("stat", self.directory)
-        started = _procfs.start_time(stat_text)
-        uid = _procfs.uid(read_at("status", self.directory))
-        if started is None or uid is None:
-            raise OSError(errno.EIO, "odd content of /proc/%d/stat or status" % self.pid)
-        try:
-            exe = os.fsencode(os.readlink(self.thread + "exe", dir_fd=self.directory))
-        except OSError:  # unreadable exe was noted by _links already
-            exe = b""
-        try:
-            cgroup = read_at("cgroup", self.directory)
-        except OSError:  # a kernel without cgroups
-            cgroup = b""
-        return Process(
-            pid=self.pid,
-            start_time=started,
-            comm=stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")],
-            exe=exe,
-            uid=uid,
-            cgroup=cgroup,
-        )
-
     def _look(self, holder: Process, link: _Link) -> Optional[Sighting]:
         handle = os.open(link.name, os.O_PATH | os.O_CLOEXEC, dir_fd=self.directory)
         pinned = False
         try:
             sighting = self._sighting(holder, link, handle)
-            if sighting is not None and self.walk.pins(sighting):
+            if sighting is None or self._is_held_by_another_thread(sighting):
+                return None
+            if self.walk.pins(sighting):
                 pinned = True
                 return sighting._replace(handle=handle)
             return sighting
         finally:
             if not pinned:
                 os.close(handle)
+
+    def _is_held_by_another_thread(self, sighting: Sighting) -> bool:
+        """Nearly all threads share one table of descriptors, and procfs shows it for each of them."""
+        if sighting.fd is None or not self.walk.effort.threads:
+            return False
+        key = (sighting.fd, sighting.file.identity)
+        if key in self._held:
+            return True
+        self._held.add(key)
+        return False
 
     def _sighting(self, holder: Process, link: _Link, handle: int) -> Optional[Sighting]:
         """None where the file is live, or its file system does not answer."""
@@ -358,3 +429,27 @@ class _Visit:
             if (named.st_dev, named.st_ino) == file.identity:
                 return True
         return False
+
+
+def _process(pid: int, directory: int, thread: str) -> Process:
+    stat_text = read_at("stat", directory)
+    started = _procfs.start_time(stat_text)
+    uid = _procfs.uid(read_at("status", directory))
+    if started is None or uid is None:
+        raise OSError(errno.EIO, "odd content of /proc/%d/stat or status" % pid)
+    try:
+        exe = os.fsencode(os.readlink(thread + "exe", dir_fd=directory))
+    except OSError:  # unreadable exe was noted by _links already
+        exe = b""
+    try:
+        cgroup = read_at("cgroup", directory)
+    except OSError:  # a kernel without cgroups
+        cgroup = b""
+    return Process(
+        pid=pid,
+        start_time=started,
+        comm=stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")],
+        exe=exe,
+        uid=uid,
+        cgroup=cgroup,
+    )

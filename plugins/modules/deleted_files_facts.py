@@ -61,17 +61,170 @@ options:
       - device
       - symlink
     default: []
+  states:
+    description:
+      - Only files whose name is in one of these states.
+    type: list
+    elements: str
+    choices:
+      - removed
+      - replaced
+      - unknown
+    default: []
+  users:
+    description:
+      - Only files that one of these users holds, shell patterns.
+    type: list
+    elements: str
+    default: []
+  units:
+    description:
+      - Only files that one of these systemd units holds, shell patterns.
+    type: list
+    elements: str
+    default: []
+  via:
+    description:
+      - Only files that somebody holds in one of these ways.
+    type: list
+    elements: str
+    choices:
+      - exe
+      - fd
+      - map
+    default: []
   min_size:
     description:
       - Only files of at least this size, in bytes or with a unit such as V(10M) or V(1G) (powers of 1024).
     type: str
     default: '0'
+  sort:
+    description:
+      - In which order the files are listed, the largest, the latest or the alphabetically first one at the beginning. Without it, as found.
+    type: str
+    choices:
+      - mtime
+      - path
+      - reclaimable
+      - size
+  limit:
+    description:
+      - List so many files at most. RV(ansible_facts.deleted_files_summary) covers all of them nevertheless.
+    type: int
+  get_checksum:
+    description:
+      - Read the files that are listed and add their digests.
+    type: bool
+    default: false
+  checksum_algorithm:
+    description:
+      - The algorithm of O(get_checksum).
+    type: str
+    choices:
+      - md5
+      - sha1
+      - sha224
+      - sha256
+      - sha384
+      - sha512
+    default: sha256
+  get_package:
+    description:
+      - Ask the host's package database which packages the files that are listed belong to.
+    type: bool
+    default: false
+  harmless:
+    description:
+      - Rules that tell which deleted files a process may execute without being outdated, such as what just-in-time compilers write. The first
+        rule that matches decides; after these come the built-in ones, for memfd, SysV and other shared memory, C(/dev/zero), graphics drivers,
+        rings of C(io_setup), files that never had a name, closures of libffi, temporary libraries of JNA and of other Java libraries.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      kind:
+        description:
+          - The kind that the file must be of.
+        type: str
+        choices:
+          - regular
+          - memfd
+          - sysv_shm
+          - shared_memory
+          - anonymous
+          - tmpfile
+          - nfs_silly
+          - fuse_hidden
+          - directory
+          - fifo
+          - socket
+          - device
+          - symlink
+      path:
+        description:
+          - A regular expression that its whole path must match.
+        type: str
+      harmless:
+        description:
+          - V(false) takes something out of the built-in rules.
+        type: bool
+        default: true
+  careful_units:
+    description:
+      - Shell patterns of units that are not simply to be restarted, because sessions, buses or the processes of others depend on them.
+    type: list
+    elements: str
+    default:
+      - init.scope
+      - 'dbus*.service'
+      - systemd-logind.service
+      - systemd-machined.service
+      - 'user@*.service'
+      - 'session-*.scope'
+      - 'getty@*.service'
+      - 'serial-getty@*.service'
+      - 'ssh@*.service'
+      - 'sshd@*.service'
+      - display-manager.service
+      - 'gdm*.service'
+      - lightdm.service
+      - sddm.service
+      - xdm.service
+      - lxdm.service
+      - containerd.service
+      - docker.service
+      - crio.service
+      - libvirtd.service
+      - 'virt*d.service'
+      - 'lxc*.service'
+      - 'systemd-nspawn@*.service'
+      - 'machine-*.scope'
+      - emergency.service
+      - rescue.service
+  critical_paths:
+    description:
+      - Paths that are to be there. Those that are not are told in RV(ansible_facts.deleted_files_summary.critical_missing).
+    type: list
+    elements: str
+    default:
+      - /bin/sh
   deadline:
     description:
       - Seconds that each network or FUSE mount is given to answer. Files on a mount that does not answer are counted in
         RV(ansible_facts.deleted_files_summary.skipped_mounts).
     type: float
     default: 5
+  timeout:
+    description:
+      - Seconds for the whole scan. Processes that it did not come to are counted in
+        RV(ansible_facts.deleted_files_summary.unvisited_processes). Without it there is no limit.
+    type: float
+  threads:
+    description:
+      - Also look at every thread by itself. Hardly any program gives a thread descriptors of its own (C(CLONE_FILES)), and
+        a Java program has hundreds of threads.
+    type: bool
+    default: false
 seealso:
   - module: procfs.rescue.restore_file
   - module: procfs.rescue.fetch_file
@@ -130,7 +283,8 @@ ansible_facts:
           sample: L3RtcC//
         state:
           description:
-            - V(removed) means that the name is free, V(replaced) that another file has it, V(unknown) that its place is not visible from here.
+            - V(removed) means that the name is free, V(replaced) that another file has it, V(unknown) that its place is not visible from here,
+              or that NFS or FUSE gave it another name before.
           type: str
           returned: always
           sample: removed
@@ -156,6 +310,26 @@ ansible_facts:
           type: int
           returned: always
           sample: 1269760
+        in_memory:
+          description: Whether its bytes are memory of the host and no disk's, as of memfd, shared memory and tmpfs.
+          type: bool
+          returned: always
+          sample: false
+        visible:
+          description: Whether this host has the place where it was. If not, it is only to be seen in another mount namespace, as of a container.
+          type: bool
+          returned: always
+          sample: true
+        checksum:
+          description: Digest of its content; null for what is no regular file, could not be read, or is a hole of many gigabytes.
+          type: str
+          returned: with O(get_checksum)
+          sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
+        package:
+          description: Name of the package whose file has its path now, or null.
+          type: str
+          returned: with O(get_package)
+          sample: bash
         device:
           description: Device number (C(st_dev)).
           type: int
@@ -294,7 +468,12 @@ ansible_facts:
           returned: always
           sample: 142
         unreadable_processes:
-          description: Number of processes that could not be read fully.
+          description: Number of processes that could not be read fully, or not in time.
+          type: int
+          returned: always
+          sample: 0
+        unvisited_processes:
+          description: Number of processes for which O(timeout) left no time.
           type: int
           returned: always
           sample: 0
@@ -308,63 +487,133 @@ ansible_facts:
           type: int
           returned: always
           sample: 3
+        wanted:
+          description: Number of them that the filters let through.
+          type: int
+          returned: always
+          sample: 3
+        listed:
+          description: Number of them that are listed, which O(limit) may make less.
+          type: int
+          returned: always
+          sample: 3
         reclaimable:
-          description: Bytes that come free when nobody holds any of them any more.
+          description: Bytes on disks that come free when nobody holds any of them any more, each file counted once.
           type: int
           returned: always
           sample: 52428800
+        memory:
+          description: The same of memory, see RV(ansible_facts.deleted_files[].in_memory).
+          type: int
+          returned: always
+          sample: 4096
         kinds:
           description: Number of files by kind.
           type: dict
           returned: always
           sample: {"regular": 2, "memfd": 1}
         mount_points:
-          description: Number of files and reclaimable bytes by mount point.
+          description:
+            - Number of files, reclaimable bytes and bytes of memory by mount point of the host, each file system once; with its size and its
+              free bytes, or null where they are not known. What is on file systems that only others have mounted is under V((elsewhere\)).
           type: dict
           returned: always
-          sample: {"/": {"count": 2, "reclaimable": 52428800}}
+          sample: {"/": {"count": 2, "reclaimable": 52428800, "memory": 0, "size": 21474836480, "free": 1048576}}
         units:
-          description: Number of files and reclaimable bytes by systemd unit of the holders. A file can count for several.
+          description: The same by systemd unit of the holders. A file can count for several.
           type: dict
           returned: always
-          sample: {"nginx.service": {"count": 1, "reclaimable": 52428800}}
+          sample: {"nginx.service": {"count": 1, "reclaimable": 52428800, "memory": 0}}
         users:
-          description: Number of files and reclaimable bytes by user of the holders. A file can count for several.
+          description: The same by user of the holders. A file can count for several.
           type: dict
           returned: always
-          sample: {"root": {"count": 2, "reclaimable": 52428800}}
-        units_running_deleted:
-          description: Units that run an executable or a library whose file was deleted or replaced.
+          sample: {"root": {"count": 2, "reclaimable": 52428800, "memory": 0}}
+        running:
+          description:
+            - Who runs executables and libraries whose names are V(replaced), V(removed) or in an V(unknown) state. Files that are O(harmless) and
+              the processes of Ansible's own connection are left out.
+          type: dict
+          returned: always
+          contains:
+            replaced:
+              description: Those who run the state before an upgrade; V(removed) and V(unknown) are of the same form.
+              type: dict
+              returned: always
+              contains:
+                units:
+                  description: Units that can be restarted.
+                  type: list
+                  elements: str
+                  returned: always
+                  sample: ["nginx.service"]
+                careful_units:
+                  description: Units of O(careful_units).
+                  type: list
+                  elements: str
+                  returned: always
+                  sample: ["dbus.service"]
+                containers:
+                  description: Ids or names of containers.
+                  type: list
+                  elements: str
+                  returned: always
+                  sample: []
+                processes:
+                  description: Processes of no unit and no container, with the same fields as a holder has for its process.
+                  type: list
+                  elements: dict
+                  returned: always
+                  sample: []
+            removed:
+              description: Those who run what is not there any more. Whether they would start again is another question.
+              type: dict
+              returned: always
+            unknown:
+              description: Those of whose files it is not known.
+              type: dict
+              returned: always
+        suspicious:
+          description:
+            - Processes whose executable is where no package puts one, with the same fields as a holder has for its process and the reasons. The
+              processes of Ansible's own connection are left out.
+          type: list
+          elements: dict
+          returned: always
+          sample: [{"pid": 4711, "start_time": 114332, "comm": "kworker/0:1", "exe": "/tmp/.x/kw (deleted)", "user": "nobody", "unit": null,
+                    "container": null, "reasons": ["removed", "world_writable_folder"]}]
+          contains:
+            reasons:
+              description:
+                - V(removed) when its name is free, V(memfd) when it never had one, V(world_writable_folder) when everybody may write in its folder
+                  or in one above it. The latter is also told of executables that were not deleted.
+              type: list
+              elements: str
+              returned: always
+              sample: ["removed", "world_writable_folder"]
+        critical_missing:
+          description: Those of O(critical_paths) that are gone, or cannot be reached.
           type: list
           elements: str
           returned: always
-          sample: ["nginx.service"]
+          sample: []
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.text.formatters import human_to_bytes
+import os
 
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.procfs.rescue.plugins.module_utils._facts_task import FACTS_SPEC, run_facts
+from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "paths": {"type": "list", "elements": "str", "default": []},
-            "excludes": {"type": "list", "elements": "str", "default": []},
-            "kinds": {"type": "list", "elements": "str", "choices": list(KINDS), "default": []},
-            "min_size": {"type": "str", "default": "0"},
-            "deadline": {"type": "float", "default": 5},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        min_size = human_to_bytes(module.params["min_size"])
-    except ValueError:
-        module.fail_json(msg="min_size must be a size such as 4096, 10M or 1G, it is %r." % module.params["min_size"])
-    filters = Filters(module.params["paths"], module.params["excludes"], module.params["kinds"], min_size)
-    module.exit_json(ansible_facts=gather(filters, module.params["deadline"]))
+    module = AnsibleModule(supports_check_mode=True, **FACTS_SPEC)
+    os.nice(19)  # whatever else this host does is more urgent
+    answer = run_facts(module.params, local_host(module.warn))
+    if answer.get("failed"):
+        module.fail_json(**answer)
+    module.exit_json(**answer)
 
 
 if __name__ == "__main__":

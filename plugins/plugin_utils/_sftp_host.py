@@ -28,7 +28,15 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opened, Walk, walk_to_folder, walk_to_target
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Scan, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    Effort,
+    Folder,
+    Mount,
+    Scan,
+    Sighting,
+    Target,
+    Witness,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import INFO, Records, dpkg_witnesses, witnesses_of
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, is_roots
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
@@ -62,7 +70,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     content as content_of,
 )
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_scan import file_of, scan
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_scan import file_of, process, scan
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_session import Session, path_of
 
 _HIDDEN = re.compile(rb"\.procfs-rescue\.[0-9a-f]{16}\Z")
@@ -98,8 +106,10 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         open_folder=host.open_folder,
         open_target=host.open_target,
         mode_of=host.mode_of,
+        mode_seen_by=host.mode_seen_by,
         open_file=host.open_file,
         room=host.room,
+        process=lambda pid: session.run(process(pid)),
         witnesses=host.witnesses,
         user_names=lambda: host.names_of(b"/etc/passwd"),
         group_names=lambda: host.names_of(b"/etc/group"),
@@ -184,10 +194,19 @@ class _SftpHost:
 
     def room(self, folder: int) -> Room:
         if not self.session.has(b"statvfs@openssh.com"):
-            return Room(False, None)
+            return Room(False, None, None)
         found = self.session.run(statvfs(path_of(folder, b".")))
         fragment_size, blocks, free, flags = found[1], found[2], found[3], found[9]
-        return Room(bool(flags & _READ_ONLY), fragment_size * free if blocks else None)
+        if not blocks:
+            return Room(bool(flags & _READ_ONLY), None, None)
+        return Room(bool(flags & _READ_ONLY), fragment_size * free, fragment_size * blocks)
+
+    def mode_seen_by(self, pid: int, path: bytes) -> int | None:
+        try:
+            mode: int = self.session.run(lstat(b"/proc/%d/root%s" % (pid, path))).st_mode
+        except FileNotFoundError:
+            return None
+        return mode
 
     # Who is who.
 
@@ -236,7 +255,7 @@ class _SftpHost:
 
     # Holders.
 
-    def scan(self, pin: Callable[[Sighting], bool]) -> Scan:
+    def scan(self, pin: Callable[[Sighting], bool], _effort: Effort) -> Scan:
         seen = scan(self.session, pin, self._alive)
         remote = [mount for mount in seen.mounts.values() if mount.may_never_answer]
         self._parents_of_remote = {os.path.dirname(mount.mount_point) for mount in remote}

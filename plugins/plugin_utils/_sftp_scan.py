@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Process, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     READ,
     SessionError,
@@ -92,6 +93,7 @@ class _Walk:
         self.unreadable: set[int] = set()
         self.own_mounts = _procfs.mounts(session.run(content(b"/proc/self/mountinfo")))
         self.texts: dict[_Link, bytes] = {}
+        self.programs: dict[bytes, list[int]] = {}
         self.unknown = itertools.count(1)
         self.pins_left = _PINS
 
@@ -106,7 +108,16 @@ class _Walk:
             sightings += self._sightings(links[start : start + _BATCH], known)
         gone = self.session.together([lstat(b"/proc/%d" % pid) for pid in sorted(self.unreadable)])
         unreadable = sum(not isinstance(found, OSError) for found in gone)
-        return Scan(sightings, len(pids), unreadable, self.skipped, self.own_mounts)
+        return Scan(
+            sightings=sightings,
+            processes=len(pids),
+            unreadable=unreadable,
+            skipped=self.skipped,
+            mounts=self.own_mounts,
+            unvisited=0,
+            programs=self.programs,
+            connection=connection(myself, lambda pid: self.session.run(content(b"/proc/%d/status" % pid))),
+        )
 
     def link_of(self, path: Any) -> _Link | None:
         return next((link for link in self.texts if link.path == path), None)
@@ -153,6 +164,8 @@ class _Walk:
         for link, text in zip(candidates, texts, strict=True):
             if self._note(link.pid, text) and not isinstance(text, OSError):
                 self.texts[link] = text
+                if link.via == "exe":
+                    self.programs.setdefault(text, []).append(link.pid)
                 if b"/.procfs-rescue." in text:
                     self.alive.add(os.path.basename(text))
         return [link for link in candidates if link in self.texts and _says_deleted(self.texts[link])]
@@ -294,6 +307,13 @@ def _mapped(pid: int, mapping: _procfs.DeletedMap) -> _Link:
 
 
 def _known(pid: int) -> Task[_Known]:
+    found = yield from process(pid)
+    mounts = _procfs.mounts((yield from content(b"/proc/%d/mountinfo" % pid)))
+    return _Known(found, mounts)
+
+
+def process(pid: int) -> Task[Process]:
+    """What a process is now."""
     top = b"/proc/%d/" % pid
     stat_text = yield from content(top + b"stat")
     started = _procfs.start_time(stat_text)
@@ -308,6 +328,5 @@ def _known(pid: int) -> Task[_Known]:
         cgroup = yield from content(top + b"cgroup")
     except OSError:  # a kernel without cgroups
         cgroup = b""
-    mounts = _procfs.mounts((yield from content(top + b"mountinfo")))
     comm = stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")]
-    return _Known(Process(pid, started, comm, exe, uid, cgroup), mounts)
+    return Process(pid, started, comm, exe, uid, cgroup)

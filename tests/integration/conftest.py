@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -174,3 +175,13 @@ def run_module(request: pytest.FixtureRequest, run_module_of: Callable[..., Answ
         return run_module_of(inventory, name, arguments, **how)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def booted(systemd_fleet: Fleet) -> Host:
+    return systemd_fleet.hosts[0]
+
+
+@pytest.fixture(scope="session")
+def run_on_booted(systemd_fleet: Fleet, run_module_of: Callable[..., Answer]) -> Callable[..., Answer]:
+    return functools.partial(run_module_of, systemd_fleet.inventory())

@@ -6,7 +6,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+
 import pytest
+
+from fleet.controller import run_ansible
 
 HOLD = "import sys\nopen(sys.argv[1], 'w').write('x' * 5000)\nheld = open(sys.argv[1], sys.argv[2])\n"
 
@@ -127,6 +133,195 @@ def test_filters_and_the_summary_of_all(host, lab, hold, facts):
     assert names(paths=[lab], excludes=["*.log"]) == ["other.txt"]
     assert names(paths=[lab], min_size="1M") == ["large.log"]
     assert facts(paths=["/nothing/there"])["deleted_files_summary"]["count"] >= 3
+
+
+def test_states_users_and_ways(host, lab, hold, facts):
+    for name, user in (("mine", "mallory"), ("roots", None)):
+        inside(host, f"{lab}/{name}").write_text("x")
+        hold("import sys\nheld = open(sys.argv[1])\n", f"{lab}/{name}", user=user)
+        inside(host, f"{lab}/{name}").unlink()
+    inside(host, f"{lab}/roots").write_text("newer")
+
+    def names(**arguments):
+        return [
+            entry["path"].rpartition("/")[2] for entry in facts(paths=[lab], sort="path", **arguments)["deleted_files"]
+        ]
+
+    assert names() == ["mine", "roots"]
+    assert names(users=["mal*"]) == ["mine"]
+    assert names(states=["replaced"]) == ["roots"]
+    assert names(via=["fd"]) == ["mine", "roots"] and names(via=["exe", "map"]) == []
+    assert names(units=["*.service"]) == []
+
+
+def test_a_small_fact_of_many_files(host, lab, hold, facts):
+    hold(
+        "import os, sys\n"
+        "for number in range(2000):\n"
+        "    fd = os.open(f'{sys.argv[1]}/{number:04}', os.O_RDWR | os.O_CREAT)\n"
+        "    os.write(fd, b'x' * (number + 1))\n"
+        "    os.unlink(f'{sys.argv[1]}/{number:04}')\n",
+        lab,
+    )
+    found = facts(paths=[lab], sort="size", limit=2, get_checksum=True, checksum_algorithm="md5")
+    assert [entry["size"] for entry in found["deleted_files"]] == [2000, 1999]
+    assert found["deleted_files"][0]["checksum"] == "md5:" + hashlib.md5(b"x" * 2000).hexdigest()
+    summary = found["deleted_files_summary"]
+    assert (summary["wanted"], summary["listed"]) == (2000, 2) and summary["count"] >= 2000
+
+
+def test_the_package_of_a_file(host, hold, facts):
+    hold("held = open('/usr/bin/cal')\n" if inside(host, "/usr/bin/cal").exists() else "held = open('/usr/bin/tac')\n")
+    path = "/usr/bin/cal" if inside(host, "/usr/bin/cal").exists() else "/usr/bin/tac"
+    host.wreck(path)
+    (entry,) = facts(paths=[path], get_package=True, get_checksum=True)["deleted_files"]
+    owner = host.run(["dpkg", "-S", path]).stdout.decode().partition(":")[0]
+    assert entry["package"] == owner and entry["checksum"].startswith("sha256:")
+
+
+def test_bytes_of_each_file_system(host, lab, hold, facts):
+    """Counted once per inode, however many hold it; what is memory is told apart; with the room that df tells."""
+    host.run(["mount", "-t", "tmpfs", "-o", "size=64m", "lab", lab])
+    try:
+        for _holder in range(2):
+            hold("import sys\nheld = open(sys.argv[1], 'a+')\nheld.write('x' * 50000)\nheld.flush()\n", f"{lab}/log")
+        host.wreck(f"{lab}/log")
+        summary = facts()["deleted_files_summary"]
+        df = os.statvfs(inside(host, lab))
+    finally:
+        host.run(["umount", "-l", lab])
+    row = summary["mount_points"][lab]
+    assert (row["count"], row["reclaimable"], row["memory"]) == (1, 0, 102400)
+    assert (row["size"], row["free"]) == (df.f_blocks * df.f_frsize, df.f_bfree * df.f_frsize)
+    assert summary["memory"] >= 102400
+
+
+def test_a_thread_with_descriptors_of_its_own(host, lab, hold, facts):
+    inside(host, f"{lab}/hidden").write_text("x")
+    hold(
+        "import ctypes, sys, threading\n"
+        "ready = threading.Event()\n"
+        "def work():\n"
+        "    ctypes.CDLL(None).unshare(0x400)\n"
+        "    work.held = open(sys.argv[1])\n"
+        "    ready.set()\n"
+        "    threading.Event().wait()\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "ready.wait()\n",
+        f"{lab}/hidden",
+    )
+    host.wreck(f"{lab}/hidden")
+    assert facts(paths=[lab])["deleted_files"] == []
+    (entry,) = facts(paths=[lab], threads=True)["deleted_files"]
+    assert "/task/" in entry["holders"][0]["link"]
+
+
+def test_no_time_left(facts):
+    summary = facts(timeout=0)["deleted_files_summary"]
+    assert not summary["complete"] and summary["unvisited_processes"] > 0
+
+
+def test_suspicious_and_critical(host, lab, facts):
+    inside(host, "/var/tmp/.x").mkdir()
+    host.run(["cp", "/bin/sleep", "/var/tmp/.x/kworker"])
+    host.run(["cp", "/bin/sleep", f"{lab}/upgraded"])
+    intruder = host.spawn(["/var/tmp/.x/kworker", "1000"])
+    upgraded = host.spawn([f"{lab}/upgraded", "1000"])
+    inside(host, f"{lab}/upgraded").unlink()
+    inside(host, f"{lab}/upgraded").touch()
+    try:
+        live = facts(critical_paths=["/bin/sh", f"{lab}/upgraded", f"{lab}/gone"])["deleted_files_summary"]
+        host.run(["rm", "-r", "/var/tmp/.x"])
+        dead = facts()["deleted_files_summary"]
+    finally:
+        intruder.kill()
+        upgraded.kill()
+    assert live["critical_missing"] == [f"{lab}/gone"]
+    pid = host.host_pid(intruder.pid)
+    assert {one["pid"]: one["reasons"] for one in live["suspicious"]}[pid] == ["world_writable_folder"]
+    assert {one["pid"]: one["reasons"] for one in dead["suspicious"]}[pid] == ["removed", "world_writable_folder"]
+    assert host.host_pid(upgraded.pid) not in {one["pid"] for one in live["suspicious"]}
+
+
+def test_rules_that_are_wrong_are_told(run_module):
+    answer = run_module("deleted_files_facts", {"harmless": [{"path": "("}]})
+    assert answer.failed and "'(' is no regular expression" in answer.result["msg"]
+    answer = run_module("deleted_files_facts", {"limit": -1})
+    assert answer.failed and answer.result["msg"] == "limit must not be negative."
+
+
+@pytest.mark.matrix
+def test_as_a_module_of_gather_facts_with_a_cache_and_defaults(host, lab, hold, fleet, tmp_path):
+    hold(HOLD, f"{lab}/log", "rb")
+    host.wreck(f"{lab}/log")
+    plays = [
+        {
+            "hosts": "h1",
+            "gather_facts": True,
+            "vars": {"ansible_pipelining": True, "ansible_facts_modules": ["procfs.rescue.deleted_files_facts"]},
+            "module_defaults": {"group/procfs.rescue.rescue": {"paths": [lab]}},
+            "tasks": [{"ansible.builtin.debug": {"msg": "first: {{ ansible_facts.deleted_files | length }}"}}],
+        }
+    ]
+    cached = [
+        {
+            "hosts": "h1",
+            "gather_facts": False,
+            "tasks": [{"ansible.builtin.debug": {"msg": "cached: {{ ansible_facts.deleted_files[0].path }}"}}],
+        }
+    ]
+    env = {
+        "ANSIBLE_FACTS_MODULES": "procfs.rescue.deleted_files_facts",
+        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path / "cache"),
+    }
+    output = ""
+    for name, play in (("first.yml", plays), ("cached.yml", cached)):
+        (tmp_path / name).write_text(json.dumps(play), encoding="utf-8")
+        done = run_ansible("ansible-playbook", str(tmp_path / name), "-i", str(fleet.inventory()), env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        output += done.stdout
+    assert "first: 1" in output
+    assert f"cached: {lab}/log" in output
+
+
+# With systemd.
+
+
+def test_units_that_run_what_was_replaced(booted, run_on_booted):
+    """Services can be restarted, the bus cannot; our own connection is no case, its daemon is."""
+    booted.run(["mkdir", "-p", "/opt/app"])
+    for name in ("upgraded", "removed", "in-container"):
+        booted.run(["cp", "/usr/bin/sleep", f"/opt/app/{name}"])
+    container = "docker-" + "5" * 64 + ".scope"
+    booted.run(["systemd-run", "--unit=upgraded", "/opt/app/upgraded", "infinity"])
+    booted.run(["systemd-run", "--unit=removed", "/opt/app/removed", "infinity"])
+    booted.spawn(["systemd-run", "--scope", f"--unit={container}", "/opt/app/in-container", "infinity"])
+    booted.spawn(["/opt/app/upgraded", "infinity"])  # in no unit, or in that of who started it
+    try:
+        for path in ("/opt/app/upgraded", "/opt/app/in-container", "/usr/bin/dbus-daemon", "/usr/sbin/sshd"):
+            booted.run(["cp", path, f"{path}.new"])
+            booted.run(["mv", f"{path}.new", path])
+        booted.run(["rm", "/opt/app/removed"])
+        found = run_on_booted("deleted_files_facts", {"sort": "path"}).result["ansible_facts"]
+        running = found["deleted_files_summary"]["running"]
+        assert set(running["replaced"]["units"]) == {"ssh.service", "upgraded.service"}
+        assert running["replaced"]["careful_units"] == ["dbus.service"]
+        assert running["replaced"]["containers"] == ["5" * 64]
+        assert running["removed"]["units"] == ["removed.service"] and running["removed"]["containers"] == []
+        assert found["deleted_files_summary"]["units"]["upgraded.service"]["count"] == 1
+        assert all(process["comm"] == "upgraded" for process in running["replaced"]["processes"])
+        (entry,) = run_on_booted("deleted_files_facts", {"units": ["removed.*"]}).result["ansible_facts"][
+            "deleted_files"
+        ]
+        assert entry["path"] == "/opt/app/removed" and entry["holders"][0]["unit"] == "removed.service"
+        # After the restart that the facts ask for nothing of it is left.
+        booted.run(["systemctl", "restart", "ssh.service"])
+        again = run_on_booted("deleted_files_facts", {}).result["ansible_facts"]["deleted_files_summary"]["running"]
+        assert set(again["replaced"]["units"]) == {"upgraded.service"}
+    finally:
+        booted.run(["systemctl", "stop", "upgraded", "removed", container])
+        booted.run(["rm", "-r", "/opt/app"])
 
 
 def test_bad_sizes_are_told(run_module):

@@ -9,7 +9,6 @@ Where one has to be refused, the reason has a name and there is a way: ``accept`
 
 from __future__ import annotations
 
-import functools
 import glob
 import hashlib
 import os
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fleet import Fleet, Host
+from fleet import Host
 
 TEXT = "precious\n"
 CHECKSUM = "sha256:" + hashlib.sha256(TEXT.encode()).hexdigest()
@@ -265,16 +264,6 @@ class Rescue(NamedTuple):
     before: os.stat_result
     entry: dict[str, Any]
     result: dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def booted(systemd_fleet: Fleet) -> Host:
-    return systemd_fleet.hosts[0]
-
-
-@pytest.fixture(scope="session")
-def run_on_booted(systemd_fleet: Fleet, run_module_of: Callable[..., Any]) -> Callable[..., Any]:
-    return functools.partial(run_module_of, systemd_fleet.inventory())
 
 
 def start_service(host: Host, options: Sequence[str], path: str, **more: Any) -> None:

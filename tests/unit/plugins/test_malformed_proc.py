@@ -19,7 +19,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils import _scan
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import names_by_number
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS, group
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Place
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Mount, Place
 from ansible_collections.procfs.rescue.plugins.module_utils._place import host_path, place_of
 from ansible_collections.procfs.rescue.plugins.module_utils._procfs import (
     deleted_maps,
@@ -230,7 +230,7 @@ def test_no_process_stops_a_scan(files: dict[str, bytes], name: bytes) -> None:
         os.symlink(real, f"{folder}/fd/3")
         os.symlink("/usr/bin/cat", f"{folder}/exe")
         directory = os.open(folder, os.O_RDONLY)
-        visit = _scan._Visit(_scan._Walk(lambda _sighting: False, 1.0), os.getpid(), directory)
+        visit = _scan._Visit(_scan._Walk(lambda _sighting: False, Effort()), os.getpid(), directory)
         try:
             seen = list(visit.sightings())
         finally:

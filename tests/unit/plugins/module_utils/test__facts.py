@@ -10,15 +10,22 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, _summary, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, _Places, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
+from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found, Questions
 from unit.plugins.holders import NOBODY, Holders, in_child
-from unit.plugins.samples import a_deleted_file, a_file, a_process, a_sighting
+from unit.plugins.samples import a_deleted_file, a_sighting
+
+
+def gathered(filters: Filters, listing: Listing = Listing()) -> dict[str, Any]:  # noqa: B008
+    return gather(filters, Effort(), Questions(parsed_rules([]), CAREFUL), listing, LOCAL)
 
 
 def facts_below(top: Path, **filters: Any) -> list[dict[str, Any]]:
-    found = gather(Filters(**filters), 5)["deleted_files"]
+    found = gathered(Filters(**filters))["deleted_files"]
     return [entry for entry in found if entry["path"].startswith(f"{top}/")]
 
 
@@ -103,7 +110,7 @@ def test_a_memfd(holders: Holders) -> None:
     fd = os.memfd_create("../../usr/bin/bash\n")
     pid = holders.keep(fd).pid
     os.close(fd)
-    (entry,) = [one for one in gather(Filters(kinds=["memfd"]), 5)["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [one for one in gathered(Filters(kinds=["memfd"]))["deleted_files"] if one["holders"][0]["pid"] == pid]
     assert (entry["path"], entry["restorable"], entry["refused"]) == (
         "/memfd:../../usr/bin/bash\\n",
         False,
@@ -119,7 +126,7 @@ def test_a_file_on_a_mount_that_nobody_knows_has_no_known_state(tmp_path: Path, 
         *("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", tmp_path / "mount")
     )
     holders.expect(pid, b"ready\n")
-    (entry,) = [one for one in gather(Filters(), 5)["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [one for one in gathered(Filters())["deleted_files"] if one["holders"][0]["pid"] == pid]
     assert (entry["state"], entry["refused"]) == ("unknown", ["mount_unknown"])
 
 
@@ -145,52 +152,86 @@ def test_a_file_on_a_mount_that_nobody_knows_has_no_known_state(tmp_path: Path, 
         ({"min_size": 1001}, False),
         ({"paths": ["/srv/[t]ool"]}, True),
         ({"paths": ["/"]}, True),
+        ({"states": ["removed", "unknown"]}, True),
+        ({"states": ["replaced"]}, False),
+        ({"users": ["ro*"]}, True),
+        ({"users": ["nobody"]}, False),
+        ({"units": ["nginx.service"]}, False),
+        ({"via": ["exe", "fd"]}, True),
+        ({"via": ["map"]}, False),
     ],
 )
 def test_filters(filters: dict[str, Any], wanted: bool) -> None:
-    assert Filters(**filters).want(a_deleted_file(a_sighting(path=b"/bound/tool"))) is wanted
-
-
-def test_summary() -> None:
-    nginx = a_process(cgroup=b"0::/system.slice/nginx.service\n", uid=NOBODY)
-    session = a_process(cgroup=b"0::/user.slice/session-3.scope\n")
-    log = a_deleted_file(a_sighting(process=nginx), a_sighting(process=session))
-    library = a_deleted_file(a_sighting(process=nginx, via="map", executable=True, file=a_file(inode=1, nlink=1)))
-    memfd = a_deleted_file(a_sighting(path=b"/memfd:x", mount=None, executable=True), kind="memfd")
-    seen = Scan([], processes=9, unreadable=0, skipped={}, mounts={})
-    assert _summary(seen, [log, library, memfd], Reporter()) == {
-        "complete": True,
-        "processes": 9,
-        "unreadable_processes": 0,
-        "skipped_mounts": {},
-        "count": 3,
-        "reclaimable": 8192,
-        "kinds": {"regular": 2, "memfd": 1},
-        "mount_points": {"/": {"count": 2, "reclaimable": 4096}},
-        "units": {
-            "nginx.service": {"count": 2, "reclaimable": 4096},
-            "session-3.scope": {"count": 1, "reclaimable": 4096},
-        },
-        "users": {"nobody": {"count": 2, "reclaimable": 4096}, "root": {"count": 2, "reclaimable": 8192}},
-        "units_running_deleted": ["nginx.service"],
-    }
-
-
-@pytest.mark.parametrize(("unreadable", "skipped"), [(1, {}), (0, {"/mnt": 2})])
-def test_what_was_not_seen_makes_the_summary_incomplete(unreadable: int, skipped: dict[str, int]) -> None:
-    summary = _summary(Scan([], 9, unreadable, skipped, {}), [], Reporter())
-    assert (summary["complete"], summary["unreadable_processes"], summary["skipped_mounts"]) == (
-        False,
-        unreadable,
-        skipped,
-    )
+    found = Found(a_deleted_file(a_sighting(path=b"/bound/tool")), "removed")
+    assert Filters(**filters).want(found, Reporter()) is wanted
 
 
 def test_the_summary_is_of_all_whatever_is_filtered(tmp_path: Path, holders: Holders) -> None:
     make(tmp_path / "tool", holders)
-    facts = gather(Filters(paths=["/no such path"]), 5)
+    facts = gathered(Filters(paths=["/no such path"]))
     assert facts["deleted_files"] == []
     assert facts["deleted_files_summary"]["count"] >= 1
+
+
+def test_order_and_limit(tmp_path: Path, holders: Holders) -> None:
+    for name, size in (("a", 5000), ("b", 500_000), ("c", 50_000)):
+        path = tmp_path / name
+        held = holders.open(path, os.O_RDWR | os.O_CREAT)
+        Path(held.link).write_bytes(b"x" * size)
+        path.unlink()
+    filters = Filters(paths=[str(tmp_path)])
+
+    def names(**listing: Any) -> list[str]:
+        return [os.path.basename(one["path"]) for one in gathered(filters, Listing(**listing))["deleted_files"]]
+
+    assert names(sort="path") == ["a", "b", "c"]
+    assert names(sort="reclaimable") == names(sort="size") == ["b", "c", "a"]
+    assert names(sort="mtime") == ["c", "b", "a"]
+    assert names(sort="size", limit=1) == ["b"]
+    summary = gathered(filters, Listing(limit=2))["deleted_files_summary"]
+    assert (summary["wanted"], summary["listed"]) == (3, 2)
+    assert summary["count"] >= 3
+
+
+def test_digest_and_package(tmp_path: Path, holders: Holders) -> None:
+    make(tmp_path / "tool", holders)
+    (entry,) = gathered(Filters(paths=[str(tmp_path)]), Listing(checksum="md5", package=True))["deleted_files"]
+    assert entry["checksum"] == "md5:d41d8cd98f00b204e9800998ecf8427e"
+    assert entry["package"] is None
+
+
+def test_no_digest_of_what_cannot_be_read(tmp_path: Path, holders: Holders) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    holders.open(tmp_path / "fifo", os.O_RDWR)
+    (tmp_path / "fifo").unlink()
+    huge = holders.open(tmp_path / "huge", os.O_RDWR | os.O_CREAT)
+    os.truncate(huge.link, 2**40)
+    (tmp_path / "huge").unlink()
+    entries = gathered(Filters(paths=[str(tmp_path)]), Listing(checksum="sha256"))["deleted_files"]
+    assert [entry["checksum"] for entry in entries] == [None, None]
+
+
+def test_many_folders(tmp_path: Path, holders: Holders) -> None:
+    """They are not all kept open: a host may have few descriptors to give."""
+    for number in range(100):
+        (tmp_path / str(number)).mkdir()
+    fds = [os.open(tmp_path / str(number) / "file", os.O_RDWR | os.O_CREAT) for number in range(100)]
+    holders.start("cat", keep=tuple(fds))
+    for number, fd in enumerate(fds):
+        os.close(fd)
+        (tmp_path / str(number) / "file").unlink()
+    before = len(os.listdir("/proc/self/fd"))
+    entries = facts_below(tmp_path)
+    assert len(entries) == 100
+    assert all(entry["state"] == "removed" and entry["restorable"] for entry in entries)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_name_that_nfs_gave_is_not_the_one_it_had() -> None:
+    """Its own .nfs name is there, which does not mean that another file replaced it."""
+    deleted = a_deleted_file(a_sighting(path=b"/srv/.nfs0000000012345678"), kind="nfs_silly")
+    places = _Places({}, LOCAL)
+    assert places.state(deleted) == "unknown"
 
 
 def test_without_root_it_says_so(open_to_all: Path, holders: Holders) -> None:
@@ -202,7 +243,7 @@ def test_without_root_it_says_so(open_to_all: Path, holders: Holders) -> None:
     os.close(fd)
 
     def look() -> tuple[list[str], bool]:
-        facts = gather(Filters(paths=[str(top)]), 5)
+        facts = gathered(Filters(paths=[str(top)]))
         return [one["path"] for one in facts["deleted_files"]], facts["deleted_files_summary"]["complete"]
 
     assert in_child(look, user=NOBODY) == ([f"{top}/mine"], False)

@@ -165,13 +165,13 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
 
 def test_a_file_on_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert refusal(tmp_path / "file") == (f"{tmp_path}/file is no folder.", [])
-    assert refusal(tmp_path / "file/deep") == (f"{tmp_path}/file/deep is no folder.", [])
+    assert refusal(tmp_path / "file") == (f"{tmp_path}/file is no folder.", ["folder_gone"])
+    assert refusal(tmp_path / "file/deep") == (f"{tmp_path}/file/deep is no folder.", ["folder_gone"])
 
 
 def test_a_fifo_on_the_way_does_not_stop_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    assert refusal(tmp_path / "fifo") == (f"{tmp_path}/fifo is no folder.", [])
+    assert refusal(tmp_path / "fifo") == (f"{tmp_path}/fifo is no folder.", ["folder_gone"])
 
 
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._procfs import (
     deleted_maps,
     mount_id,
     mounts,
+    slots,
     start_time,
     uid,
 )
@@ -47,6 +48,17 @@ def test_the_effective_uid() -> None:
 @pytest.mark.parametrize("status", [b"", b"Uid:\t1000", b"Uid: 1000 0", b"Name:\tUid:\t1\t2\n", b"\xff\nGid:\t1\t2\n"])
 def test_uid_unknown(status: bytes) -> None:
     assert uid(status) is None
+
+
+def test_slots() -> None:
+    with open("/dev/null") as file:
+        count = slots(Path("/proc/self/status").read_bytes())
+        assert count is not None and count > file.fileno()
+
+
+@pytest.mark.parametrize("status", [b"", b"FDSize:\t", b"FDSize:\tx\n", b"Name:\tFDSize:\t7\n"])
+def test_slots_unknown(status: bytes) -> None:
+    assert slots(status) is None
 
 
 def test_mount_id() -> None:

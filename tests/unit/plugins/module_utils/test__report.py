@@ -67,6 +67,8 @@ def test_entry() -> None:
         "device": 65024,
         "inode": 4711,
         "nlink": 0,
+        "in_memory": False,
+        "visible": True,
         "restorable": True,
         "refused": [],
         "holders": [HOLDER],

@@ -8,14 +8,15 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Sighting
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
 from unit.plugins import dead_fuse
 from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, wait_until
 
@@ -28,10 +29,10 @@ def tool(tmp_path: Path) -> Path:
     return path
 
 
-def seen(held: Held | int, deadline: float = 5) -> list[Sighting]:
+def seen(held: Held | int, effort: Effort = Effort()) -> list[Sighting]:  # noqa: B008
     """What a scan shows of one process."""
     pid = held if isinstance(held, int) else held.pid
-    found = scan(lambda _sighting: False, deadline)
+    found = scan(lambda _sighting: False, effort)
     return [one for one in found.sightings if one.process.pid == pid]
 
 
@@ -374,7 +375,7 @@ def dead(tmp_path: Path, holders: Holders) -> Callable[..., int]:
 
 
 def skipped(deadline: float) -> tuple[list[int], dict[str, int]]:
-    found = scan(lambda _sighting: False, deadline)
+    found = scan(lambda _sighting: False, Effort(deadline))
     return [one.process.pid for one in found.sightings], found.skipped
 
 
@@ -398,3 +399,138 @@ def test_all_processes_are_counted() -> None:
     found = scan(lambda _sighting: False)
     staying = {name for name in before.intersection(os.listdir("/proc")) if name.isdigit()}
     assert found.processes >= len(staying) - 1  # our own is not looked at
+
+
+def test_many_descriptors(tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nearly all numbers are in use each is asked for: the first, the last, and those behind a gap."""
+    fds = [os.open("/dev/null", os.O_RDONLY) for _number in range(200)]
+    of_tool = {fds[0], fds[150], fds[-1]}
+    for fd in of_tool:
+        os.close(fd)
+        assert os.open(tool, os.O_RDONLY) == fd
+    pid = holders.start("cat", keep=tuple(fds[:100] + fds[110:]))
+    for fd in fds:
+        os.close(fd)
+    tool.unlink()
+    listed = []
+    real = os.listdir
+
+    def listdir(folder: int | str) -> list[str]:
+        listed.append(os.readlink(f"/proc/self/fd/{folder}") if isinstance(folder, int) else folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert {one.fd for one in seen(pid)} == of_tool
+    assert (f"/proc/{pid}/fd" in listed) is (os.stat(f"/proc/{pid}/fd").st_size == 0)  # before Linux 6.2
+
+
+@pytest.mark.parametrize("used", [0, 3, 10**6])
+def test_the_kernels_number_of_descriptors_is_but_a_hint(
+    tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch, used: int
+) -> None:
+    """It may be missing (before Linux 6.2), or wrong a moment later: whoever opens and closes files is not hidden."""
+    held = holders.open(tool)
+    tool.unlink()
+    real = os.fstat
+
+    def fstat(fd: int) -> os.stat_result:
+        result = real(fd)
+        if not os.readlink(f"/proc/self/fd/{fd}").endswith("/fd"):
+            return result
+        return os.stat_result((*result[:6], used, *result[7:]))
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    assert [one.fd for one in seen(held)] == [held.fd]
+
+
+THREAD = """
+import ctypes, os, sys, threading
+def work():
+    assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES
+    hidden = os.open(sys.argv[1], os.O_RDONLY)
+    print("ready", flush=True)
+    threading.Event().wait()
+threading.Thread(target=work, daemon=True).start()
+shared = threading.Thread(target=threading.Event().wait, daemon=True).start()
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+def test_a_thread_with_descriptors_of_its_own(tool: Path, holders: Holders) -> None:
+    other = tool.parent / "other"
+    other.touch()
+    fd = os.open(other, os.O_RDONLY)
+    pid = holders.start(sys.executable, "-c", THREAD, tool, keep=(fd,))
+    holders.expect(pid, b"ready\n")
+    os.close(fd)
+    tool.unlink()
+    other.unlink()
+    assert [one.path for one in seen(pid)] == [os.fsencode(other)]
+    found = seen(pid, Effort(threads=True))
+    # The other file is in all tables: it is told once.
+    assert sorted(one.path for one in found) == sorted([os.fsencode(tool), os.fsencode(other)])
+    (hidden,) = [one for one in found if one.path == os.fsencode(tool)]
+    assert hidden.link.startswith(f"/proc/{pid}/task/")
+    assert os.stat(hidden.link).st_ino == hidden.file.inode
+
+
+def test_without_time_left_nothing_is_claimed(tool: Path, holders: Holders) -> None:
+    held = holders.open(tool)
+    tool.unlink()
+    found = scan(lambda _sighting: False, Effort(timeout=0))
+    assert held.pid not in [one.process.pid for one in found.sightings]
+    assert found.unvisited > 0
+    assert not found.is_complete
+
+
+def test_a_process_that_takes_too_long(tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is visited, yet not to the end: then it counts as not fully read."""
+    held = holders.open(tool)
+    tool.unlink()
+    start, late = time.monotonic(), False
+    real = _scan._Visit._descriptors
+
+    def descriptors(visit: _scan._Visit, thread: str) -> Iterator[_scan._Link]:
+        nonlocal late
+        late = visit.pid == held.pid
+        return real(visit, thread)
+
+    monkeypatch.setattr(_scan._Visit, "_descriptors", descriptors)
+    monkeypatch.setattr(time, "monotonic", lambda: start + 100 * late)
+    found = scan(lambda _sighting: False, Effort(timeout=60))
+    assert held.pid not in [one.process.pid for one in found.sightings]
+    assert found.unreadable > 0
+    assert not found.is_complete
+
+
+def test_which_processes_are_there_for_our_own_sake() -> None:
+    parents = {10: 9, 9: 8, 8: 7, 7: 1, 1: 0}
+
+    def status_of(pid: int) -> bytes:
+        return b"Name:\tx\nPPid:\t%d\n" % parents[pid]
+
+    assert connection(10, status_of) == {10, 9, 8}
+    assert connection(7, status_of) == frozenset()
+
+
+def test_of_a_connection_whose_parents_cannot_be_read() -> None:
+    def status_of(pid: int) -> bytes:
+        raise ProcessLookupError
+
+    assert connection(10, status_of) == frozenset()
+
+
+def test_programs(tool: Path, holders: Holders) -> None:
+    held = holders.run(tool)
+    assert held.pid in scan(lambda _sighting: False).programs[os.fsencode(tool)]
+    tool.unlink()
+    assert held.pid in scan(lambda _sighting: False).programs[os.fsencode(tool) + b" (deleted)"]
+
+
+def test_what_a_process_is(holders: Holders) -> None:
+    pid = holders.start("cat")
+    assert process(pid).comm == b"cat"
+    holders.end(pid)
+    with pytest.raises(FileNotFoundError):
+        process(pid)
