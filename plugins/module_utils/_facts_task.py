@@ -13,7 +13,7 @@ from ansible.module_utils.common.text.formatters import human_to_bytes
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
-from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
 from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Questions
@@ -52,6 +52,7 @@ FACTS_SPEC: Dict[str, Any] = {
         "deadline": {"type": "float", "default": 5},
         "timeout": {"type": "float"},
         "threads": {"type": "bool", "default": False},
+        "transport": TRANSPORT,
     },
 }
 
