@@ -15,9 +15,14 @@ from fleet.drill import table
 
 
 @pytest.fixture(scope="module")
-def stage():
+def own_fleet():
     with Fleet(1) as fleet:
-        yield Stage(fleet.hosts[0])
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def stage(own_fleet):
+    return Stage(own_fleet.hosts[0])
 
 
 COLUMNS = {
@@ -60,13 +65,17 @@ def report(pytestconfig):
     return report
 
 
+def forbidden(report, attack, error):
+    report.told(attack.case, attack.name, refused=f"this kernel forbids it: {error}")
+    pytest.skip(f"this kernel forbids it: {error}")
+
+
 def try_out(stage, report, attack, *, honest):
     name = (attack.case, attack.name)
     try:
         trial = stage.try_out(attack, honest=honest)
     except ForbiddenHereError as error:
-        report.told(*name, refused=f"this kernel forbids it: {error}")
-        pytest.skip(f"this kernel forbids it: {error}")
+        forbidden(report, attack, error)
     if honest:
         report.told(*name, honest="yes" if trial.after == trial.before else "NO")
     else:
@@ -81,17 +90,24 @@ def refusals(results):
     return [set(result["refused"]) for result in results]
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_alone_it_is_refused_and_nothing_is_written(stage, report, attack):
-    trial = try_out(stage, report, attack, honest=False)
+def assert_refused(attack, trial):
     if not attack.stale_facts:
         assert refusals(trial.results) == [set(attack.refused)]
     by_hand = attack.refused if attack.by_hand is None else attack.by_hand
     assert refusals(trial.by_hand) == ([set(by_hand)] if by_hand != ("not_held",) else [])
     if attack.still_refused:
         assert refusals(trial.accepted) == [set(attack.still_refused)]
+    assert_untouched(trial)
+
+
+def assert_untouched(trial):
     assert trial.after is None
     assert trial.names[0] == trial.names[1]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_alone_it_is_refused_and_nothing_is_written(stage, report, attack):
+    assert_refused(attack, try_out(stage, report, attack, honest=False))
 
 
 @pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack.honest], ids=lambda attack: attack.name)
@@ -99,6 +115,24 @@ def test_beside_it_the_honest_file_comes_back(stage, report, attack):
     trial = try_out(stage, report, attack, honest=True)
     assert [result["status"] for result in trial.accepted or trial.by_hand] == ["restored"]
     assert trial.after == trial.before
+
+
+@pytest.mark.parametrize("attack", {attack.case: attack for attack in ATTACKS}.values(), ids=lambda attack: attack.name)
+def test_the_whole_way_by_ansible_and_ssh(stage, report, own_fleet, run_module, attack):
+    """One of each kind, asked for as users do: by its path, or by the facts where these are what she makes untrue."""
+
+    def restore(requests, accept):
+        if not requests or ("source" in requests[0]) != attack.stale_facts:
+            return []
+        arguments = {"files": requests, "accept": list(accept)}
+        return run_module("restore_file", arguments, inventory=own_fleet.inventory()).files
+
+    try:
+        trial = stage.try_out(attack, honest=False, restore=restore)
+    except ForbiddenHereError as error:
+        forbidden(report, attack, error)
+    assert refusals(trial.results + trial.by_hand) == [set(attack.refused)]
+    assert_untouched(trial)
 
 
 @pytest.mark.parametrize(
