@@ -59,13 +59,15 @@ class Trial(NamedTuple):
     """What came of an attack. ``before`` and ``after`` are the real file, None where its name is free.
 
     ``results`` are those of restoring by path, ``by_hand`` by the facts, ``accepted`` as the user has to ask for the
-    honest file. ``names`` are those in the folder before and after.
+    honest file, ``believed`` those by path with the check of namespaces switched off. ``names`` are those in the folder
+    before and after.
     """
 
     look: Seen
     results: list[dict[str, Any]]
     by_hand: list[dict[str, Any]]
     accepted: list[dict[str, Any]]
+    believed: list[dict[str, Any]]
     before: State
     after: State | None
     names: tuple[list[str], list[str]]
@@ -123,6 +125,7 @@ class Stage:
                 results=[] if honest or old else restore(wanted, ()),
                 by_hand=restore(sources, ()) if old or not honest else [],
                 accepted=restore(proven, attack.accept) if not old and (honest or attack.still_refused) else [],
+                believed=self._restore(wanted, (), believing=True) if attack.second and not honest else [],
                 before=before,
                 after=self.state(attack.path),
                 names=(names, self._names(attack.path)),
@@ -131,8 +134,10 @@ class Stage:
     def _look(self, links: list[str]) -> Seen:
         return Seen(**self._on_host({"links": links}))
 
-    def _restore(self, requests: list[dict[str, Any]], accept: Sequence[str]) -> list[dict[str, Any]]:
-        results: list[dict[str, Any]] = self._on_host({"requests": requests, "accept": accept})
+    def _restore(
+        self, requests: list[dict[str, Any]], accept: Sequence[str], believing: bool = False
+    ) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = self._on_host({"requests": requests, "accept": accept, "believing": believing})
         return results
 
     def exchange(self, way: str, what: str) -> dict[str, Any]:
