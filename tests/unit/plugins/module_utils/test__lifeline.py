@@ -101,5 +101,5 @@ def test_a_drop_in_that_changes_the_usual_logins_is_refused(monkeypatch):
     monkeypatch.setattr(_sshd, "refuse_unfit", lambda: None)
     monkeypatch.setattr(_sshd, "own_login", lambda: _sshd.Login("oncall", "192.0.2.1", "192.0.2.2", 22))
     monkeypatch.setattr(_sshd, "settings", settings)
-    with pytest.raises(RescueError, match="would treat root differently on port 22 .* permittty no; permittty yes"):
+    with pytest.raises(RescueError, match=r"would treat root differently on port 22 .* permittty no; permittty yes"):
         _lifeline.planned(_lifeline.wish_from(PORT))
