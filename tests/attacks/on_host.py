@@ -36,7 +36,7 @@ def main() -> None:
     if "requests" in request:
         answer: Any = restore(request["requests"], None, Terms(accept=request["accept"]), lambda _line: None)
     else:
-        entries = gather(Filters(), 5.0)["deleted_files"]
+        entries = gather(Filters())["deleted_files"]
         links = set(request["links"])
         answer = {
             "seen": [seen(link) for link in request["links"]],
