@@ -13,12 +13,19 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS, group
-from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_folder, judge_handle, judge_place
-from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Effort, Folder, Mount, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    NORMAL,
+    DeletedFile,
+    Effort,
+    Folder,
+    Mount,
+    Sighting,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter, reclaimable
-from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found, Questions, summary
+from ansible_collections.procfs.rescue.plugins.module_utils._summary import USUAL, Found, Questions, summary
 
 # Folders that are kept open at a time.
 _FOLDERS = 64
@@ -73,7 +80,16 @@ class Listing(NamedTuple):
     package: bool = False
 
 
-def gather(filters: Filters, effort: Effort, questions: Questions, listing: Listing, host: Host) -> Dict[str, Any]:
+_ALL = Listing()
+
+
+def gather(
+    filters: Filters,
+    effort: Effort = NORMAL,
+    questions: Questions = USUAL,
+    listing: Listing = _ALL,
+    host: Host = LOCAL,
+) -> Dict[str, Any]:
     """``deleted_files`` (what ``filters`` want) and ``deleted_files_summary`` (of all). Raises OSError."""
     seen = host.scan(lambda _sighting: False, effort)
     reporter = Reporter(host)

@@ -24,7 +24,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, open_directory, read_at, reopen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, File
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, File
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 
@@ -48,7 +48,7 @@ def chosen(request: Dict[str, Any], host: Host = LOCAL) -> Iterator[Tuple[Dict[s
     """
     wish = wish_from({name: request.get(name) for name in SOURCE_SPEC})._replace(in_place=False)
     origin = None
-    seen = host.scan(may_be_wanted([wish], None), Effort())
+    seen = host.scan(may_be_wanted([wish], None), NORMAL)
     try:
         if wish.path is not None:
             with suppress(RescueError):  # its folder may be gone, that is no hindrance

@@ -114,6 +114,9 @@ class Effort(NamedTuple):
     threads: bool = False
 
 
+NORMAL = Effort()
+
+
 class Scan(NamedTuple):
     """What was seen, and what could not be: unknown is never reported as none.
 

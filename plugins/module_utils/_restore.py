@@ -26,7 +26,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_o
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
-    Effort,
+    NORMAL,
     Mount,
     Scan,
     Sighting,
@@ -111,7 +111,7 @@ class _Rescue:
         if not wishes and path_prefix is None:
             return [job.result for job in jobs]
         # Pin first: whatever may be wanted is held open from here on. No path is looked at before, it may take long.
-        found = self.host.scan(may_be_wanted(wishes, path_prefix), Effort())
+        found = self.host.scan(may_be_wanted(wishes, path_prefix), NORMAL)
         try:
             self.mounts = found.mounts
             seen = _Seen(found, self.host)

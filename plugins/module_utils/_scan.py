@@ -28,6 +28,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import NS_GET_USERNS
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    NORMAL,
     Effort,
     File,
     Mount,
@@ -59,7 +60,7 @@ class _Link(NamedTuple):
     access: Optional[str]  # None where only the link's own mode tells
 
 
-def scan(pin: Callable[[Sighting], bool], effort: Effort = Effort()) -> Scan:  # noqa: B008
+def scan(pin: Callable[[Sighting], bool], effort: Effort = NORMAL) -> Scan:
     """Every magic link (exe, fd, map_files) of every process that leads to a file whose name is gone.
 
     Where ``pin`` says so the sighting keeps its handle (O_PATH): from then on the file cannot be lost. What cannot be

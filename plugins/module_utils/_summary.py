@@ -16,7 +16,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Mount, Process, Scan
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, path_bytes, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter, in_memory, reclaimable
-from ansible_collections.procfs.rescue.plugins.module_utils._rules import Rule, is_careful, is_harmless
+from ansible_collections.procfs.rescue.plugins.module_utils._rules import (
+    CAREFUL,
+    Rule,
+    is_careful,
+    is_harmless,
+    parsed_rules,
+)
 
 # For files of mounts that this host does not have, as some of containers.
 ELSEWHERE = "(elsewhere)"
@@ -28,6 +34,9 @@ class Questions(NamedTuple):
     harmless: Sequence[Rule]
     careful_units: Sequence[str]
     critical: Sequence[str] = ()
+
+
+USUAL = Questions(parsed_rules([]), CAREFUL)
 
 
 class Found(NamedTuple):

@@ -15,12 +15,10 @@ import sys
 from typing import Any
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-from ansible_collections.procfs.rescue.plugins.module_utils._summary import Questions
 
 
 def seen(link: str) -> dict[str, str]:
@@ -42,7 +40,7 @@ def main() -> None:
     if "requests" in request:
         answer: Any = restore(request["requests"], None, Terms(accept=request["accept"]), lambda _line: None)
     else:
-        entries = gather(Filters(), Effort(), Questions((), ()), Listing(), LOCAL)["deleted_files"]
+        entries = gather(Filters())["deleted_files"]
         links = set(request["links"])
         answer = {
             "seen": [seen(link) for link in request["links"]],

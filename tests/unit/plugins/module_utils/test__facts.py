@@ -12,20 +12,14 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, _Places, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
-from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
-from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found, Questions
+from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found
 from unit.plugins.holders import NOBODY, Holders, in_child
 from unit.plugins.samples import a_deleted_file, a_sighting
 
 
-def gathered(filters: Filters, listing: Listing = Listing()) -> dict[str, Any]:  # noqa: B008
-    return gather(filters, Effort(), Questions(parsed_rules([]), CAREFUL), listing, LOCAL)
-
-
 def facts_below(top: Path, **filters: Any) -> list[dict[str, Any]]:
-    found = gathered(Filters(**filters))["deleted_files"]
+    found = gather(Filters(**filters))["deleted_files"]
     return [entry for entry in found if entry["path"].startswith(f"{top}/")]
 
 
@@ -110,7 +104,7 @@ def test_a_memfd(holders: Holders) -> None:
     fd = os.memfd_create("../../usr/bin/bash\n")
     pid = holders.keep(fd).pid
     os.close(fd)
-    (entry,) = [one for one in gathered(Filters(kinds=["memfd"]))["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [one for one in gather(Filters(kinds=["memfd"]))["deleted_files"] if one["holders"][0]["pid"] == pid]
     assert (entry["path"], entry["restorable"], entry["refused"]) == (
         "/memfd:../../usr/bin/bash\\n",
         False,
@@ -126,7 +120,7 @@ def test_a_file_on_a_mount_that_nobody_knows_has_no_known_state(tmp_path: Path, 
         *("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", tmp_path / "mount")
     )
     holders.expect(pid, b"ready\n")
-    (entry,) = [one for one in gathered(Filters())["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [one for one in gather(Filters())["deleted_files"] if one["holders"][0]["pid"] == pid]
     assert (entry["state"], entry["refused"]) == ("unknown", ["mount_unknown"])
 
 
@@ -168,7 +162,7 @@ def test_filters(filters: dict[str, Any], wanted: bool) -> None:
 
 def test_the_summary_is_of_all_whatever_is_filtered(tmp_path: Path, holders: Holders) -> None:
     make(tmp_path / "tool", holders)
-    facts = gathered(Filters(paths=["/no such path"]))
+    facts = gather(Filters(paths=["/no such path"]))
     assert facts["deleted_files"] == []
     assert facts["deleted_files_summary"]["count"] >= 1
 
@@ -182,20 +176,20 @@ def test_order_and_limit(tmp_path: Path, holders: Holders) -> None:
     filters = Filters(paths=[str(tmp_path)])
 
     def names(**listing: Any) -> list[str]:
-        return [os.path.basename(one["path"]) for one in gathered(filters, Listing(**listing))["deleted_files"]]
+        return [os.path.basename(one["path"]) for one in gather(filters, listing=Listing(**listing))["deleted_files"]]
 
     assert names(sort="path") == ["a", "b", "c"]
     assert names(sort="reclaimable") == names(sort="size") == ["b", "c", "a"]
     assert names(sort="mtime") == ["c", "b", "a"]
     assert names(sort="size", limit=1) == ["b"]
-    summary = gathered(filters, Listing(limit=2))["deleted_files_summary"]
+    summary = gather(filters, listing=Listing(limit=2))["deleted_files_summary"]
     assert (summary["wanted"], summary["listed"]) == (3, 2)
     assert summary["count"] >= 3
 
 
 def test_digest_and_package(tmp_path: Path, holders: Holders) -> None:
     make(tmp_path / "tool", holders)
-    (entry,) = gathered(Filters(paths=[str(tmp_path)]), Listing(checksum="md5", package=True))["deleted_files"]
+    (entry,) = gather(Filters(paths=[str(tmp_path)]), listing=Listing(checksum="md5", package=True))["deleted_files"]
     assert entry["checksum"] == "md5:d41d8cd98f00b204e9800998ecf8427e"
     assert entry["package"] is None
 
@@ -207,7 +201,7 @@ def test_no_digest_of_what_cannot_be_read(tmp_path: Path, holders: Holders) -> N
     huge = holders.open(tmp_path / "huge", os.O_RDWR | os.O_CREAT)
     os.truncate(huge.link, 2**40)
     (tmp_path / "huge").unlink()
-    entries = gathered(Filters(paths=[str(tmp_path)]), Listing(checksum="sha256"))["deleted_files"]
+    entries = gather(Filters(paths=[str(tmp_path)]), listing=Listing(checksum="sha256"))["deleted_files"]
     assert [entry["checksum"] for entry in entries] == [None, None]
 
 
@@ -243,7 +237,7 @@ def test_without_root_it_says_so(open_to_all: Path, holders: Holders) -> None:
     os.close(fd)
 
     def look() -> tuple[list[str], bool]:
-        facts = gathered(Filters(paths=[str(top)]))
+        facts = gather(Filters(paths=[str(top)]))
         return [one["path"] for one in facts["deleted_files"]], facts["deleted_files_summary"]["complete"]
 
     assert in_child(look, user=NOBODY) == ([f"{top}/mine"], False)

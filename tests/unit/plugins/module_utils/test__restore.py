@@ -17,11 +17,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, local_host
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-from ansible_collections.procfs.rescue.plugins.module_utils._summary import Questions
 from unit.plugins.holders import NOBODY, Held, Holders, in_child
 
 CONTENT = b"the original"
@@ -284,7 +283,7 @@ def test_two_versions_for_one_name_in_one_call(top: Path, lose: Callable[..., He
 def test_a_source_of_the_facts_unchanged(top: Path, lose: Callable[..., Held]) -> None:
     lose("entry")
     lose("holder", content=b"other")
-    facts = gather(Filters(paths=[str(top)]), Effort(), Questions([], []), Listing(), LOCAL)["deleted_files"]
+    facts = gather(Filters(paths=[str(top)]))["deleted_files"]
     entry, other = sorted(facts, key=lambda one: one["path"])
     results = restored({"source": entry}, {"source": other["holders"][0]})
     assert [(result["status"], result["path"]) for result in results] == [
@@ -296,7 +295,7 @@ def test_a_source_of_the_facts_unchanged(top: Path, lose: Callable[..., Held]) -
 @pytest.mark.parametrize("name", ["start_time", "device", "inode", "pid"])
 def test_a_source_that_changed_since_the_facts(top: Path, lose: Callable[..., Held], name: str) -> None:
     lose()
-    (entry,) = gather(Filters(paths=[str(top)]), Effort(), Questions([], []), Listing(), LOCAL)["deleted_files"]
+    (entry,) = gather(Filters(paths=[str(top)]))["deleted_files"]
     (holder,) = entry["holders"]
     (result,) = restored({"source": dict(holder, **{name: holder[name] + 1})})
     assert (result["status"], result["refused"]) == ("failed", ["holder_changed"])
@@ -305,7 +304,7 @@ def test_a_source_that_changed_since_the_facts(top: Path, lose: Callable[..., He
 
 def test_a_source_whose_holder_is_gone(top: Path, lose: Callable[..., Held], holders: Holders) -> None:
     held = lose()
-    (entry,) = gather(Filters(paths=[str(top)]), Effort(), Questions([], []), Listing(), LOCAL)["deleted_files"]
+    (entry,) = gather(Filters(paths=[str(top)]))["deleted_files"]
     holders.end(held.pid)
     (result,) = restored({"source": entry["holders"][0]})
     assert result["refused"] == ["not_held"]
@@ -317,7 +316,7 @@ def test_a_memfd_goes_nowhere_but_to_dest(top: Path, holders: Holders) -> None:
     os.write(fd, CONTENT)
     held, inode = holders.keep(fd), os.fstat(fd).st_ino
     os.close(fd)
-    (entry,) = [one for one in gather(Filters(kinds=["memfd"]), 5)["deleted_files"] if one["inode"] == inode]
+    (entry,) = [one for one in gather(Filters(kinds=["memfd"]))["deleted_files"] if one["inode"] == inode]
     for number, source in enumerate([{"source": {"link": held.link}}, {"source": entry}]):
         in_place, copied = restored(source, dict(source, dest=str(top / f"copy{number}")))
         assert (in_place["status"], in_place["refused"]) == ("failed", ["no_name"])

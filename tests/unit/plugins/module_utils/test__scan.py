@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
 from unit.plugins import dead_fuse
 from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, wait_until
@@ -29,7 +29,7 @@ def tool(tmp_path: Path) -> Path:
     return path
 
 
-def seen(held: Held | int, effort: Effort = Effort()) -> list[Sighting]:  # noqa: B008
+def seen(held: Held | int, effort: Effort = NORMAL) -> list[Sighting]:
     """What a scan shows of one process."""
     pid = held if isinstance(held, int) else held.pid
     found = scan(lambda _sighting: False, effort)

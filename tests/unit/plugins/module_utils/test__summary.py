@@ -14,9 +14,8 @@ import pytest
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Process, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
-from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
-from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found, Questions, summary
+from ansible_collections.procfs.rescue.plugins.module_utils._summary import USUAL, Found, summary
 from unit.plugins.holders import NOBODY, Holders
 from unit.plugins.samples import ROOT_MOUNT, a_deleted_file, a_file, a_process, a_sighting
 
@@ -30,8 +29,7 @@ def a_scan(**changes: Any) -> Scan:
 
 
 def told(*found: Found, critical: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
-    questions = Questions(parsed_rules([]), CAREFUL, critical)
-    return summary(a_scan(**changes), found, Reporter(), questions, LOCAL)
+    return summary(a_scan(**changes), found, Reporter(), USUAL._replace(critical=critical), LOCAL)
 
 
 def executed_by(*holders: Process, state: str = "replaced", **changes: Any) -> Found:
@@ -128,8 +126,7 @@ def suspects(holders: list[int]) -> dict[int, list[str]]:
     memfds = [
         Found(a_deleted_file(one, kind="memfd"), "removed") for one in seen.sightings if one.path.startswith(b"/memfd:")
     ]
-    questions = Questions(parsed_rules([]), CAREFUL)
-    rows = summary(seen, [*found, *memfds], Reporter(), questions, LOCAL)["suspicious"]
+    rows = summary(seen, [*found, *memfds], Reporter(), USUAL, LOCAL)["suspicious"]
     return {row["pid"]: row["reasons"] for row in rows if row["pid"] in holders}
 
 
