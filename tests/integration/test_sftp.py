@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe, SessionError
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
@@ -320,7 +320,7 @@ def test_a_file_system_that_never_answers_is_got_around(host, lab, hold):
             (result,) = restore([{"path": f"{lab}/file"}], None, Terms(), print, backend)
             assert result["status"] == "restored", result["msg"]
             assert time.monotonic() - started < 15
-            seen = backend.scan(lambda _sighting: False)
+            seen = backend.scan(lambda _sighting: False, Effort())
             assert list(seen.skipped) == [f"{lab}/dead"]
     finally:
         server.kill()
