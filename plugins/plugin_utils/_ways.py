@@ -128,8 +128,8 @@ class _Ways:
 
     def _module(self) -> Result:
         result: Result = self.action._execute_module(module_args=self.module_args, task_vars=self.task_vars)
-        # Whatever the module says of itself has this, even if Python had to say it.
-        if "invocation" in result or "Traceback" in str(result.get("module_stderr")):
+        # Only what is no answer of the module is handed on as it came; a traceback says at least that Python runs.
+        if "module_stdout" not in result or "Traceback" in str(result.get("module_stderr")):
             return self.by_module(result)
         said = (str(result.get(name) or "").strip() for name in ("module_stderr", "module_stdout", "msg"))
         raise _ClosedError(next((text for text in said if text), "it said nothing"))
