@@ -18,7 +18,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._accounts import gro
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_in, sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable, unpin
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, readable, unpin
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     Metadata,
     apply_metadata,
@@ -36,7 +36,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Witness,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
+    Linked,
+    is_named,
+    link_again,
+    publish,
+    replace,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import process, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
@@ -97,7 +103,7 @@ class Host(NamedTuple):
     copy_content: Callable[[int, int], None]
     publish: Callable[[Draft, int, bytes], None]
     replace: Callable[[Draft, int, bytes, bool], Optional[bytes]]
-    link_again: Callable[[int, int, bytes, bool], bool]
+    link_again: Callable[[int, int, bytes, bool, bool], Optional[Linked]]
     is_named: Callable[[int, int, bytes], bool]
 
 
@@ -147,7 +153,7 @@ LOCAL = Host(
     scan=scan,
     unpin=unpin,
     readable=readable,
-    close=os.close,
+    close=close,
     open_folder=open_folder,
     open_target=open_target,
     mode_of=_mode_of,

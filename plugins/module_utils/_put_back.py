@@ -17,7 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSavedError, NotSyncedError
 
 
 class Order(NamedTuple):
@@ -119,6 +119,11 @@ def put_back(order: Order) -> Outcome:
             "%s is there again and complete, but its folder could not be written to the disk: %s. Until sync(1) "
             "succeeds its name may be lost when the host goes down." % (printable(order.target.path), fault(error))
         ) from error
+    except NotSavedError as error:
+        raise RescueError(
+            "%s is there again and complete, but what it replaced could not become a backup: %s. It waits in a folder "
+            ".procfs-rescue.* beside it, and the next run tries again." % (printable(order.target.path), fault(error))
+        ) from error
     except OSError as error:
         raise RescueError("%s could not be written: %s." % (printable(order.target.path), fault(error))) from error
 
@@ -156,9 +161,11 @@ def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]
     if judged.dropped:
         return None
     folder = order.target.folder.fd
-    if not order.host.link_again(order.source, folder, order.target.name, exists):
+    linked = order.host.link_again(order.source, folder, order.target.name, exists, order.terms.backup)
+    if linked is None:
         return None
-    return _outcome("restored", order, original, judged, _Copied("link", order.host.size(order.source), found, True, 0))
+    done = _Copied("link", order.host.size(order.source), found, True, 0)
+    return _outcome("restored", order, original, judged, done)._replace(backup=linked.backup)
 
 
 def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
@@ -173,7 +180,14 @@ def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome
             backup = host.replace(draft, folder, name, order.terms.backup)
         else:
             host.publish(draft, folder, name)
-        if not host.is_named(draft.fd, folder, name):
+        try:
+            named = host.is_named(draft.fd, folder, name)
+        except OSError as error:
+            raise RescueError(
+                "%s is there again and complete, but could not be looked at: %s."
+                % (printable(order.target.path), fault(error))
+            ) from error
+        if not named:
             raise RescueError("%s was taken away or replaced the moment it came back." % printable(order.target.path))
     return _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept, backup=backup)
 

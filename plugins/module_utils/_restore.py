@@ -269,7 +269,7 @@ class _Rescue:
             accepted=list(outcome.accepted),
             dropped=list(outcome.dropped),
             not_kept=list(outcome.not_kept),
-            usable=not fix,
+            usable=not fix and not outcome.intended.unread,
             fix=fix,
             consistent=outcome.consistent,
             copies=outcome.copies,

@@ -128,7 +128,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         copy_content=host.copy_content,
         publish=host.publish,
         replace=host.replace,
-        link_again=lambda _fd, _folder, _name, _replacing: False,
+        link_again=lambda *_arguments: None,
         is_named=host.is_named,
     )
 
