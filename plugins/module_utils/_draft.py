@@ -90,6 +90,8 @@ def _remove(name: bytes, hidden: int, folder: int) -> bool:
     with suppress(OSError):  # published, the draft is not there any more
         os.unlink(DRAFT, dir_fd=hidden)
     with suppress(OSError):
+        os.rmdir(DRAFT, dir_fd=hidden)
+    with suppress(OSError):
         if os.fstat(hidden).st_uid == os.geteuid():
             settle_backups(hidden, folder)
     with suppress(OSError):

@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from contextlib import suppress
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
     DRAFT,
@@ -19,6 +19,8 @@ from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
     hidden_in,
     settle_backups,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made
 
 # renameat2(2), Linux 3.15.
 _RENAME_NOREPLACE = 1
@@ -91,6 +93,41 @@ def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[by
     return saved
 
 
+def make_folders(folder: int, names: Sequence[bytes]) -> Tuple[int, List[Made]]:
+    """Makes folders in the opened ``folder``, one in another; returns a descriptor of the last one.
+
+    Owner and mode are those of the folder around it, but nobody else may write there. Raises OSError.
+    """
+    made = []
+    last = os.dup(folder)
+    try:
+        for name in names:
+            around = os.fstat(last)
+            with hidden_in(last) as hidden:  # else its owner could exchange it before it is given away
+                os.mkdir(DRAFT, 0o700, dir_fd=hidden)
+                new = os.open(DRAFT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=hidden)
+                try:
+                    os.fchown(new, around.st_uid, around.st_gid)
+                    os.fchmod(new, folder_mode(around.st_mode))
+                    _rename_without_replacing(hidden, last, name)
+                    _sync(last)
+                except OSError:
+                    close(new)
+                    raise
+            close(last)
+            last = new
+            made.append(Made(name, around.st_uid, around.st_gid, folder_mode(around.st_mode)))
+    except OSError:
+        close(last)
+        raise
+    return last, made
+
+
+def folder_mode(around: int) -> int:
+    """The permissions of a new folder in one with the mode ``around``."""
+    return around & 0o2755
+
+
 def is_named(fd: int, folder: int, name: bytes) -> bool:
     """Whether ``name`` in the opened ``folder`` is the very file of ``fd``."""
     try:
@@ -143,7 +180,7 @@ def _saved(hidden: int, folder: int, name: bytes) -> Optional[bytes]:
 
 
 def _rename_without_replacing(hidden: int, folder: int, name: bytes) -> None:
-    """For file systems without hard links, such as vfat. Python has no renameat2."""
+    """For folders, and file systems without hard links, such as vfat. Python has no renameat2."""
     import ctypes  # a Python without libffi has none, and only this needs it
 
     # glibc has it from 2.28.

@@ -8,14 +8,16 @@
 
 import errno
 import os
+from functools import partial
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence, standing
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSavedError, NotSyncedError
 
@@ -64,6 +66,8 @@ class Outcome(NamedTuple):
     not_kept: Tuple[str, ...] = ()
     consistent: bool = True
     copies: int = 0
+    frozen: Optional[Frozen] = None
+    made: Tuple[Made, ...] = ()
     replaced: Optional[Existing] = None
     backup: Optional[bytes] = None
 
@@ -83,20 +87,39 @@ class _Copied(NamedTuple):
     digests: Dict[str, str]
     consistent: bool
     copies: int
+    frozen: Optional[Frozen] = None
 
 
 def put_back(order: Order) -> Outcome:
     """Carries ``order`` out. Raises RescueError; then nothing was changed, unless it says so."""
+    target = order.target
+    if not target.missing or order.terms.check_mode:
+        return _put_back(order)
+    try:
+        order.host.sweep_once(target.folder.fd, order.swept)
+        folder, made = order.host.make_folders(target.folder.fd, target.missing)
+    except OSError as error:
+        raise RescueError("%s could not be made again: %s." % (printable(target.folder.path), fault(error))) from error
+    try:
+        there = Target(target.folder._replace(fd=folder), target.name)
+        paths = [ancestor.path for ancestor in target.folder.ancestors[-len(made) :]]
+        told = tuple(one._replace(path=path) for one, path in zip(made, paths))
+        return _put_back(order._replace(target=there))._replace(made=told)
+    finally:
+        order.host.close(folder)
+
+
+def _put_back(order: Order) -> Outcome:
     folder = order.target.folder.fd
     host = order.host
     original = host.read_metadata(order.source)
     try:
         if not order.terms.check_mode:
             host.sweep_once(folder, order.swept)
-        existing = _existing(order)
+        existing = None if order.target.missing else _existing(order)
         if existing is not None and not order.terms.force:
             return Outcome("present")
-        if host.is_named(order.source, folder, order.target.name):
+        if not order.target.missing and host.is_named(order.source, folder, order.target.name):
             return Outcome("present")
         if existing is not None or order.terms.check_mode:
             found = host.digests(order.source, order.algorithms)
@@ -193,6 +216,18 @@ def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome
 
 
 def _copied(order: Order, target: int) -> _Copied:
+    """While those who write stand still, where the user wants that."""
+    if order.terms.freeze is None:
+        return _copied_until_equal(order, target)
+    file = order.candidate.file
+    writers = [one.process.pid for one in file.sightings if one.access in ("write", "both")]
+    work = partial(_copied_until_equal, order, target)
+    copied, frozen = order.host.while_frozen(work, writers, file.file.identity, order.terms.freeze)
+    done: _Copied = copied._replace(frozen=frozen)
+    return done
+
+
+def _copied_until_equal(order: Order, target: int) -> _Copied:
     """Copies until the copy's digest is the source's, at most ``max_copies`` times."""
     host = order.host
     copies = 0
@@ -270,4 +305,5 @@ def _outcome(status: str, order: Order, original: Metadata, judged: _Judged, cop
         accepted=judged.accepted,
         consistent=copied.consistent,
         copies=copied.copies,
+        frozen=copied.frozen,
     )

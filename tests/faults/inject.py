@@ -144,15 +144,19 @@ def _wrong(this: Lost, end: End) -> list[str]:
     wrong += _untrue(this, files, back)
     if back - set(this.before) and not files and _answer(end):
         wrong.append(f"said to have failed as a whole: {end.output.decode(errors='replace')}")
+    if this.is_stopped():
+        wrong.append("the writer stands still")
     return wrong + _sources(this)
 
 
 def _foreign(this: Lost, after: dict[str, Any], prefix: str, back: set[str], hidden_allowed: int) -> list[str]:
     new = set(after) - set(this.before) - {prefix + name for name in this.targets}
-    hidden = {path for path in new if _HIDDEN.match(path[len(prefix) :].partition("/")[0])}
+    if this.situation.gone and after.get(prefix[:-1]) == after[FOLDER]:  # made again
+        new.discard(prefix[:-1])
+    hidden = {path for path in new if any(map(_HIDDEN.match, path.split("/")))}
     backups = {path for path in new if _BACKUP.match(path[len(prefix) :])}
     wrong = [f"foreign: {path}" for path in new - hidden - backups]
-    if len({path[len(prefix) :].partition("/")[0] for path in hidden}) > hidden_allowed:
+    if sum(bool(_HIDDEN.match(path.split("/")[-1])) for path in hidden) > hidden_allowed:
         wrong.append(f"debris: {sorted(hidden)}")
     if backups and ("tool" not in back or not this.situation.backup or len(backups) > 1):
         wrong.append(f"foreign backups: {sorted(backups)}")

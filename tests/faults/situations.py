@@ -11,6 +11,8 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,6 +53,8 @@ class Situation(NamedTuple):
     linked: bool = False
     symlinked: bool = False
     second: bool = False
+    gone: bool = False
+    written: bool = False
     refused: Callable[[Call], int | None] = lambda _call: None
 
     @property
@@ -84,6 +88,8 @@ SITUATIONS = (
     Situation("read and written piece by piece", content=SPARSE, refused=no_copy_in_kernel),
     Situation("through a symlink", symlinked=True),
     Situation("two files", second=True),
+    Situation("the folder is gone", {"parents": True}, gone=True),
+    Situation("in use, frozen", {"freeze": True}, written=True),
     Situation("check mode", {"_ansible_check_mode": True}),
 )
 
@@ -94,8 +100,10 @@ class Lost:
     def __init__(self, situation: Situation, top: Path) -> None:
         self.situation = situation
         self.top = top
-        self.folder = top / ("real" if situation.symlinked else "") / FOLDER
-        self.path = top / ("way" if situation.symlinked else "") / FOLDER / "tool"
+        inner = Path(FOLDER, "sub" if situation.gone else "")
+        self.folder = top / ("real" if situation.symlinked else "") / inner
+        self.path = top / ("way" if situation.symlinked else "") / inner / "tool"
+        self.writer: subprocess.Popen[bytes] | None = None
         self.sources: dict[str, int] = {}
         self.before: dict[str, State] = {}
         self.inodes: dict[str, int] = {}
@@ -141,10 +149,27 @@ class Lost:
         self.originals[name] = state(self.sources[name])
         if self.situation.linked:
             os.link(path, self.folder / "other")
+        if self.situation.written:
+            with open(path, "r+b") as held:
+                self.writer = subprocess.Popen(["sleep", "1000"], pass_fds=[held.fileno()])
         path.unlink()
+
+    def is_stopped(self) -> bool:
+        """Whether the one that writes does not go on, however much time it is given."""
+        for _try in range(200):
+            if self.writer is None or Path(f"/proc/{self.writer.pid}/stat").read_text().split()[2] not in "tT":
+                return False
+            time.sleep(0.01)
+        return True
 
     def snapshot(self) -> None:
         self.before, self.inodes = tree(self.top), inodes(self.top)
+
+    def end(self) -> None:
+        self.close()
+        if self.writer is not None:
+            self.writer.kill()
+            self.writer.wait()
 
     def close(self) -> None:
         for fd in self.sources.values():
@@ -160,12 +185,14 @@ def lost(situation: Situation, top: Path) -> Iterator[Lost]:
     if situation.symlinked:
         (top / "way").symlink_to("real")
     with ExitStack() as stack:
-        stack.callback(this.close)
+        stack.callback(this.end)
         for name in ("tool", "second") if situation.second else ("tool",):
             this.make(name)
         if situation.replaced:
             (this.folder / "tool").write_bytes(b"newer")
-        (this.folder / "neighbour").write_bytes(b"not to be touched")
+        (top / FOLDER if situation.gone else this.folder).joinpath("neighbour").write_bytes(b"not to be touched")
+        if situation.gone:
+            this.folder.rmdir()
         this.snapshot()
         yield this
 
