@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-scan build check clean controller drill faults fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-scan build check clean controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -26,7 +26,7 @@ check: inventory controller ## Only look what could be rescued on your hosts: IN
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 
-test-all: test attacks faults matrix ## And all that takes longer
+test-all: test faults integration-long matrix ways ## And all that takes longer
 
 # The code asks first whether Python has these.
 guarded := os.copy_file_range 'hashlib.new(usedforsecurity)'
@@ -40,6 +40,11 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 	$(in_venv) ansible-lint
 	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
 	$(in_venv) antsibull-changelog lint
+
+docs: prepare ## The documentation as HTML in .work/docs/html
+	rm -rf .work/docs && mkdir -p .work/docs/rst && chmod 755 .work/docs/rst
+	$(in_venv) antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --no-add-antsibull-docs-version --dest-dir .work/docs/rst procfs.rescue
+	$(in_venv) sphinx-build --quiet --fail-on-warning --keep-going -c docs .work/docs/rst .work/docs/html
 
 unit: prepare ## Unit tests
 	$(in_venv) pytest tests/unit
@@ -56,14 +61,15 @@ sanity: prepare ## ansible-test sanity
 integration: prepare ## Tests against real hosts
 	$(in_venv) pytest tests/integration -m 'not long'
 
-# In a /proc of its own.
-faults = PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python -m faults
+integration-long: prepare ## The tests against throwaway hosts that take longer
+	$(in_venv) pytest tests/integration -m long
 
 attacks: prepare ## Attacks by a user of a throwaway host, and what refuses each (root)
 	$(in_venv) pytest tests/integration/test_attacks.py
 
-faults: prepare ## A fault at every system call of restore_file, and whether it left a wrong state (root)
-	$(in_venv) $(faults)
+# In a /proc of its own.
+faults: prepare ## A fault at every system call of restore_file, and what it left: SITUATION='the name is free'
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python -m faults $(if $(SITUATION),"$(SITUATION)")
 
 matrix: prepare ## The same against other releases of ansible-core and Python, as far as they are found here
 	$(in_venv) python tests/matrix.py
