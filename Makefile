@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-scan build check clean controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-restore bench-scan build check clean controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -84,6 +84,10 @@ bench: bench-scan ## Benchmarks
 # In a /proc of its own.
 bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUNDS=5
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
+
+# In a /proc of its own.
+bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 SPARSE_GIB=8
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore $(ROUNDS)
 
 lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header
 lock: ## Renew both lock files

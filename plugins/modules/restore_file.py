@@ -258,7 +258,7 @@ files:
       returned: when restored or restorable
       sample: copy
     checksum:
-      description: Digest of the content, or null when nobody had to read it for a V(link).
+      description: Digest of the content, or null when nobody had to read it for a V(link) or V(reflink).
       type: str
       returned: when restored or restorable
       sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0

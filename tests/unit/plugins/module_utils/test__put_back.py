@@ -281,6 +281,24 @@ def test_a_file_that_is_back_is_never_said_not_to_be(
     assert refusal(bring_back)[0].startswith(f"{gone} is there again and complete, but could not be looked at: ")
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_nor_when_its_size_cannot_be_read_any_more(
+    tool: Path, bring_back: PutBack, steps: dict[str, Any], linked: bool
+) -> None:
+    tool.rename(tool.parent / "other")
+    if not linked:
+        (tool.parent / "other").unlink()
+    real = LOCAL.size
+
+    def size(fd: int) -> int:
+        if tool.exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd)
+
+    steps["size"] = size
+    assert bring_back().status == "restored"
+
+
 def test_attributes_that_cannot_be_read_are_named(
     gone: Path, source: int, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
