@@ -239,6 +239,43 @@ def test_from_one_file_system_to_another(top: Path) -> None:
     apart(work)
 
 
+def test_to_a_fuse_file_system(top: Path) -> None:
+    """A real one, without O_TMPFILE."""
+
+    def work(holders: Holders) -> None:
+        (top / "tool").write_bytes(CONTENT)
+        before = (top / "tool").stat().st_mtime_ns
+        holders.open(top / "tool")
+        (top / "tool").unlink()
+        image, place = top / "image", top / "place"
+        with open(image, "wb") as file:
+            file.truncate(64 * MIB)
+        place.mkdir()
+        subprocess.run(["mkfs.ext4", "-q", image], check=True)
+        holders.start("fuse2fs", "-f", image, place)
+        wait_until(lambda: os.path.ismount(place))
+        result = back({"path": str(top / "tool"), "dest": str(place / "copy")})
+        assert (result["status"], result["method"]) == ("restored", "copy")
+        assert result["not_kept"] == (["mtime"] if (place / "copy").stat().st_mtime_ns != before else [])
+        assert (place / "copy").read_bytes() == CONTENT
+        assert sorted(os.listdir(place)) == ["copy", "lost+found"]
+
+    apart(work)
+
+
+def test_in_an_immutable_folder(top: Path) -> None:
+    def work(holders: Holders) -> None:
+        place = volume(top, "ext4", 64 * MIB)
+        lose(holders, place / "tool")
+        subprocess.run(["chattr", "+i", place], check=True)
+        assert "look for an immutable folder (lsattr -d)" in back({"path": str(place / "tool")})["msg"]
+        subprocess.run(["chattr", "-i", place], check=True)
+        restored(place / "tool")
+        assert sorted(os.listdir(place)) == ["lost+found", "tool"]
+
+    apart(work)
+
+
 def test_in_a_read_only_mount(top: Path) -> None:
     def work(holders: Holders) -> None:
         lose(holders, top / "tool")
