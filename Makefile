@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-scan build check clean controller docs drill fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-restore bench-scan build check clean controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -26,7 +26,7 @@ check: inventory controller ## Only look what could be rescued on your hosts: IN
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 
-test-all: test integration-long matrix ways ## And all that takes longer
+test-all: test faults integration-long matrix ways ## And all that takes longer
 
 # The code asks first whether Python has these.
 guarded := os.copy_file_range 'hashlib.new(usedforsecurity)'
@@ -67,6 +67,10 @@ integration-long: prepare ## The tests against throwaway hosts that take longer
 attacks: prepare ## Attacks by a user of a throwaway host, and what refuses each (root)
 	$(in_venv) pytest tests/integration/test_attacks.py
 
+# In a /proc of its own.
+faults: prepare ## A fault at every system call of restore_file, and what it left: SITUATION='the name is free'
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python -m faults $(if $(SITUATION),"$(SITUATION)")
+
 matrix: prepare ## The same against other releases of ansible-core and Python, as far as they are found here
 	$(in_venv) python tests/matrix.py
 
@@ -80,6 +84,10 @@ bench: bench-scan ## Benchmarks
 # In a /proc of its own.
 bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUNDS=5
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
+
+# In a /proc of its own.
+bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 SPARSE_GIB=8
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore $(ROUNDS)
 
 lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header
 lock: ## Renew both lock files

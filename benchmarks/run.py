@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import facts
 import rescue
+import restore
 import scan
 from timing import Row
 
@@ -18,6 +19,7 @@ BENCHMARKS: dict[str, list[Callable[[int], list[Row]]]] = {
     "scan": [scan.main, scan.growth, scan.neighbour],
     "facts": [facts.main],
     "rescue": [rescue.main],
+    "restore": restore.BENCHMARKS,
 }
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 """Which systemd unit and which container a process belongs to, from /proc/PID/cgroup (cgroups(7))."""
 
 import re
+import shlex
 from typing import Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
@@ -24,6 +25,14 @@ def unit_of(cgroup: bytes) -> Optional[str]:
     """
     names = [name for name in _systemd_path(cgroup).split(b"/") if name and not name.endswith(b".slice")]
     return printable(names[0]) if names and names[0].endswith((b".service", b".scope")) else None
+
+
+def reopen(cgroup: bytes) -> Optional[str]:
+    """The command that makes a service open its files again; None where that would end more, or nobody knows."""
+    unit = unit_of(cgroup)
+    if unit is None or not unit.endswith(".service") or unit.startswith("user@") or container_of(cgroup) is not None:
+        return None
+    return "systemctl reload-or-restart %s" % shlex.quote(unit)
 
 
 def container_of(cgroup: bytes) -> Optional[str]:

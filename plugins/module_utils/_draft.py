@@ -7,7 +7,8 @@
 """The nameless file that content is copied into: O_TMPFILE, or where that is missing one in a hidden, locked folder.
 
 In a folder, since a file that is to get its name with its owner, its mode and perhaps setuid must have them before: the
-folder (0700) keeps it from everybody while it waits, and after a run that was killed.
+folder (0700) keeps it from everybody while it waits, and after a run that was killed. What is replaced waits there for
+its name as a backup.
 """
 
 import binascii
@@ -17,8 +18,13 @@ import re
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Iterator, NamedTuple, Optional, Set, Tuple
 
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
+
 # What a draft is called in its hidden folder.
 DRAFT = b"draft"
+
+# What a file is called that was replaced, as ansible's backups are: NAME.PID.YYYY-MM-DD@hh:mm:ss~
+_BACKUP = re.compile(rb"(.+)\.[0-9]+\.[-0-9]{10}@[:0-9]{8}(?:-[0-9]+)?~\Z", re.S)
 
 _PREFIX = b".procfs-rescue."
 _NAME = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{16}\Z")
@@ -47,7 +53,7 @@ def draft_in(folder: int, nameless: bool = False) -> Iterator[Draft]:
             hidden = stack.enter_context(hidden_in(folder))
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(DRAFT, flags, 0o600, dir_fd=hidden)
-        stack.callback(os.close, fd)
+        stack.callback(close, fd)
         yield Draft(fd, hidden)
 
 
@@ -59,7 +65,7 @@ def hidden_in(folder: int) -> Iterator[int]:
         yield hidden
     finally:
         _remove(name, hidden, folder)
-        os.close(hidden)
+        close(hidden)
 
 
 def _new_hidden(folder: int) -> Tuple[bytes, int]:
@@ -84,9 +90,33 @@ def _remove(name: bytes, hidden: int, folder: int) -> bool:
     with suppress(OSError):  # published, the draft is not there any more
         os.unlink(DRAFT, dir_fd=hidden)
     with suppress(OSError):
+        os.rmdir(DRAFT, dir_fd=hidden)
+    with suppress(OSError):
+        if os.fstat(hidden).st_uid == os.geteuid():
+            settle_backups(hidden, folder)
+    with suppress(OSError):
         os.rmdir(name, dir_fd=folder)
         return True
     return False
+
+
+def settle_backups(hidden: int, folder: int) -> None:
+    """What waits in ``hidden`` gets its name as a backup in ``folder``, unless it was not replaced. Raises OSError."""
+    for saved in map(os.fsencode, os.listdir(hidden)):
+        named = _BACKUP.match(saved)
+        if named is None:
+            continue
+        if not any(_is_same(name, folder, saved, hidden) for name in (named.group(1), saved)):
+            os.link(saved, saved, src_dir_fd=hidden, dst_dir_fd=folder, follow_symlinks=False)
+        os.unlink(saved, dir_fd=hidden)
+
+
+def _is_same(name: bytes, folder: int, saved: bytes, hidden: int) -> bool:
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.stat(saved, dir_fd=hidden, follow_symlinks=False))
 
 
 def sweep_once(folder: int, swept: Set[Tuple[int, int]]) -> None:
@@ -115,4 +145,4 @@ def _is_swept(name: bytes, folder: int) -> bool:
     except OSError:
         return False
     finally:
-        os.close(hidden)
+        close(hidden)

@@ -11,13 +11,14 @@ Afterwards every call is relative to the opened folder: whatever is swapped on t
 
 import os
 import stat
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import link_text, mount_id_of
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Ancestor, Folder, Mount, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import folder_mode
 
 # As the kernel has it (path_resolution(7)).
 _MAX_SYMLINKS = 40
@@ -116,6 +117,34 @@ def walk_to_target(path: bytes, mounts: Dict[int, Mount], walk: Walk) -> Target:
         walk.close(folder.fd)
         path = os.path.join(folder.path, symlink)
     raise RescueError("%s leads through too many symlinks." % printable(path))
+
+
+def target_to_be(path: bytes, open_folder: Callable[[bytes], Folder]) -> Target:
+    """Where the absolute ``path`` will be when its folder is made again. Raises what `walk_to_folder` raises."""
+    above, name = os.path.split(path)
+    missing: Tuple[bytes, ...] = ()
+    while True:
+        try:
+            folder = open_folder(above)
+        except RescueError as error:
+            above, last = os.path.split(above.rstrip(b"/"))
+            if error.reasons != ["folder_gone"] or not above or last in (b"", b".", b".."):
+                raise
+            missing = (last, *missing)
+        else:
+            return Target(_with(folder, missing), name, missing)
+
+
+def _with(folder: Folder, missing: Iterable[bytes]) -> Folder:
+    """As it will be with the folders that are ``missing`` in it; the descriptor stays its own."""
+    for name in missing:
+        around = folder.ancestors[-1]
+        new = Ancestor(os.path.join(around.path, name), around.uid, stat.S_IFDIR | folder_mode(around.mode))
+        place = folder.place
+        if place is not None:
+            place = place._replace(inner_path=os.path.join(place.inner_path, name))
+        folder = folder._replace(path=new.path, place=place, ancestors=[*folder.ancestors, new])
+    return folder
 
 
 def _symlink_target(folder: Folder, name: bytes, path: bytes, walk: Walk) -> Optional[bytes]:

@@ -9,7 +9,7 @@
 import errno
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Iterable, Iterator, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
@@ -29,6 +29,12 @@ _PAGES = 16 * 1024
 
 def open_directory(name: str, dir_fd: Optional[int] = None) -> int:
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+
+
+def close(fd: int) -> None:
+    """Without a word of what close(2) says of earlier writes: what is to last was synced before."""
+    with suppress(OSError):
+        os.close(fd)
 
 
 def read_at(name: str, dir_fd: Optional[int] = None) -> bytes:
@@ -98,7 +104,7 @@ def unpin(sightings: Iterable[Sighting]) -> None:
     """Lets go of what was held by `_scan.scan`."""
     for sighting in sightings:
         if sighting.handle is not None:
-            os.close(sighting.handle)
+            close(sighting.handle)
 
 
 @contextmanager
@@ -125,8 +131,8 @@ def readable(sighting: Sighting) -> Iterator[int]:
         fd = reopen(pin)
     finally:
         if sighting.handle is None:
-            os.close(pin)
+            close(pin)
     try:
         yield fd
     finally:
-        os.close(fd)
+        close(fd)

@@ -12,13 +12,27 @@ host knows an opened file or folder.
 
 import os
 from functools import partial
-from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_in, sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import readable, unpin
+from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen, while_frozen
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, readable, unpin
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     Metadata,
     apply_metadata,
@@ -28,6 +42,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Effort,
     Folder,
+    Made,
     Mount,
     Process,
     Scan,
@@ -36,7 +51,14 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Witness,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
+    Linked,
+    is_named,
+    link_again,
+    make_folders,
+    publish,
+    replace,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import process, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
@@ -82,6 +104,10 @@ class Host(NamedTuple):
     symlink: Callable[[int, bytes, bytes], None]
     # Our own uid and gid there.
     own_ids: Callable[[], Tuple[int, int]]
+    # Folders in an opened folder, one in another; the descriptor of the last one, and what they have got.
+    make_folders: Callable[[int, Sequence[bytes]], Tuple[int, List[Made]]]
+    # Work, the pids to be stopped meanwhile, the file's (st_dev, st_ino), for how many seconds at most.
+    while_frozen: Callable[[Callable[[], Any], Iterable[int], Tuple[int, int], float], Tuple[Any, Frozen]]
 
     size: Callable[[int], int]
     # Of the first so many bytes, where a number is given.
@@ -97,7 +123,7 @@ class Host(NamedTuple):
     copy_content: Callable[[int, int], None]
     publish: Callable[[Draft, int, bytes], None]
     replace: Callable[[Draft, int, bytes, bool], Optional[bytes]]
-    link_again: Callable[[int, int, bytes, bool], bool]
+    link_again: Callable[[int, int, bytes, bool, bool], Optional[Linked]]
     is_named: Callable[[int, int, bytes], bool]
 
 
@@ -147,7 +173,7 @@ LOCAL = Host(
     scan=scan,
     unpin=unpin,
     readable=readable,
-    close=os.close,
+    close=close,
     open_folder=open_folder,
     open_target=open_target,
     mode_of=_mode_of,
@@ -161,6 +187,8 @@ LOCAL = Host(
     read_record=read_record,
     symlink=_symlink,
     own_ids=_own_ids,
+    make_folders=make_folders,
+    while_frozen=while_frozen,
     size=_size,
     content=content,
     digests=digests,

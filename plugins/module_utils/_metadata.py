@@ -7,6 +7,7 @@
 """What makes a file the original besides its bytes: owner, mode, times, ACLs, capabilities, labels, other xattrs."""
 
 import binascii
+import errno
 import os
 import re
 import shlex
@@ -19,6 +20,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import is_exa
 
 _CAPABILITY = "security.capability"
 
+# A file system without them; one that was taken away meanwhile.
+_NO_XATTRS = (errno.EOPNOTSUPP, errno.ENODATA)
+
 
 def parsed_mode(value: Any) -> int:
     """Permissions as a user writes them: octal digits, or the number that YAML made of them. Raises RescueError."""
@@ -30,7 +34,10 @@ def parsed_mode(value: Any) -> int:
 
 
 class Metadata(NamedTuple):
-    """Times are nanoseconds since the epoch; ``mode`` is the permission bits with setuid, setgid and sticky."""
+    """Times are nanoseconds since the epoch; ``mode`` is the permission bits with setuid, setgid and sticky.
+
+    ``unread`` are names of xattrs that are there but could not be read, or ``xattrs`` where nobody knows which are.
+    """
 
     mode: int
     uid: int
@@ -38,6 +45,7 @@ class Metadata(NamedTuple):
     atime_ns: int
     mtime_ns: int
     xattrs: Dict[str, bytes]
+    unread: Tuple[str, ...] = ()
 
     def privileges(self) -> Tuple[str, ...]:
         """What gives whoever runs the file rights that the caller does not have."""
@@ -53,7 +61,7 @@ class Metadata(NamedTuple):
 
     def as_own(self, uid: int, gid: int) -> "Metadata":
         """For content that nobody vouches for: private to whoever copies it out."""
-        return self._replace(mode=0o600, uid=uid, gid=gid, xattrs={})
+        return self._replace(mode=0o600, uid=uid, gid=gid, xattrs={}, unread=())
 
     def with_owner(self, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> "Metadata":
         """With what the user gave instead."""
@@ -67,15 +75,19 @@ class Metadata(NamedTuple):
 def read_metadata(fd: int) -> Metadata:
     result = os.fstat(fd)
     xattrs = {}
+    unread = []
+    names: List[str] = []
     try:
         names = os.listxattr(fd)
-    except OSError:  # a file system without them
-        names = []
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            unread.append("xattrs")
     for name in names:
         try:
             xattrs[name] = os.getxattr(fd, name)
-        except OSError:  # taken away meanwhile, or only shown
-            continue
+        except OSError as error:
+            if error.errno not in _NO_XATTRS:
+                unread.append(name)
     return Metadata(
         mode=stat.S_IMODE(result.st_mode),
         uid=result.st_uid,
@@ -83,6 +95,7 @@ def read_metadata(fd: int) -> Metadata:
         atime_ns=result.st_atime_ns,
         mtime_ns=result.st_mtime_ns,
         xattrs=xattrs,
+        unread=tuple(unread),
     )
 
 
@@ -122,7 +135,7 @@ def differences(fd: int, wanted: Metadata) -> List[str]:
         if wants != has
     ]
     lost = [name for name, value in wanted.xattrs.items() if found.xattrs.get(name) != value]
-    return missing + sorted(lost + _inherited(fd, wanted))
+    return missing + sorted([*lost, *wanted.unread, *_inherited(fd, wanted)])
 
 
 def _inherited(fd: int, wanted: Metadata) -> List[str]:

@@ -182,6 +182,15 @@ class Folder(NamedTuple):
     ancestors: List[Ancestor]
 
 
+class Made(NamedTuple):
+    """A folder that was made again, or would be."""
+
+    path: bytes
+    uid: int
+    gid: int
+    mode: int
+
+
 class Witness(NamedTuple):
     """Who says what the content must be: ``by`` is ``checksum`` (the user) or ``package``."""
 
@@ -192,10 +201,15 @@ class Witness(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where a file is to go: a name in an opened folder."""
+    """Where a file is to go: a name in an opened folder.
+
+    Where the folder is gone, ``missing`` are the names to be made, one in another, and ``folder`` is what it will be,
+    but for its descriptor: that is of the nearest folder that is there.
+    """
 
     folder: Folder
     name: bytes
+    missing: Tuple[bytes, ...] = ()
 
     @property
     def path(self) -> bytes:
@@ -203,7 +217,11 @@ class Target(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """How the user wants files restored. ``owner`` (uid), ``group`` (gid) and ``mode`` are for what is copied out."""
+    """How the user wants files restored. ``owner`` (uid), ``group`` (gid) and ``mode`` are for what is copied out.
+
+    ``freeze`` is for how many seconds whoever writes to a file may be stopped while it is copied, None for not at all.
+    ``parents`` allows to make a folder that is gone.
+    """
 
     accept: Sequence[str] = ()
     force: bool = False
@@ -213,3 +231,5 @@ class Terms(NamedTuple):
     mode: Optional[int] = None
     max_copies: int = 3
     check_mode: bool = False
+    freeze: Optional[float] = None
+    parents: bool = False

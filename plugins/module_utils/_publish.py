@@ -10,9 +10,17 @@ import errno
 import itertools
 import os
 import time
-from typing import Optional
+from contextlib import suppress
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, hidden_in
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
+    DRAFT,
+    Draft,
+    hidden_in,
+    settle_backups,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made
 
 # renameat2(2), Linux 3.15.
 _RENAME_NOREPLACE = 1
@@ -24,24 +32,37 @@ class NotSyncedError(OSError):
     """The name holds the file, but nobody knows whether it will after a crash."""
 
 
-def link_again(fd: int, folder: int, name: bytes, replacing: bool) -> bool:
-    """Gives the inode of ``fd`` itself the name ``name`` in the opened ``folder``; False where that cannot be.
+class NotSavedError(OSError):
+    """The name holds the file, but the one that it replaced still waits in its hidden folder to become a backup."""
 
-    The kernel allows it only while another link is left. Raises FileExistsError unless ``replacing``.
+
+class Linked(NamedTuple):
+    """``backup`` is the name of what was replaced, if it was wanted and needed."""
+
+    backup: Optional[bytes] = None
+
+
+def link_again(fd: int, folder: int, name: bytes, replacing: bool, backup: bool) -> Optional[Linked]:
+    """Gives the inode of ``fd`` itself the name ``name`` in the opened ``folder``; None where that cannot be.
+
+    The kernel allows it only while another link is left. Raises FileExistsError unless ``replacing``, NotSavedError.
     """
     if replacing and is_named(fd, folder, name):  # rename(2) of two links to one file would leave both
-        return True
+        return Linked()
+    saved = None
     try:
         if replacing:
-            _replace(fd, folder, name)
+            with hidden_in(folder) as hidden:
+                _link(fd, hidden, DRAFT)
+                saved = _replace(hidden, folder, name, backup)
         else:
             _link(fd, folder, name)
-    except FileExistsError:
+    except (FileExistsError, NotSavedError):
         raise
     except OSError:
-        return False
+        return None
     _sync(folder)
-    return True
+    return Linked(saved)
 
 
 def publish(draft: Draft, folder: int, name: bytes) -> None:
@@ -57,20 +78,54 @@ def publish(draft: Draft, folder: int, name: bytes) -> None:
 
 
 def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[bytes]:
-    """Names the draft even where the name is taken; returns the name of the backup, if one was wanted and needed."""
+    """Names the draft even where the name is taken; returns the name of the backup, if one was wanted and needed.
+
+    Raises NotSavedError.
+    """
     os.fsync(draft.fd)
-    saved = _saved(folder, name) if backup else None
-    try:
-        if draft.hidden is None:
-            _replace(draft.fd, folder, name)
-        else:
-            os.rename(DRAFT, name, src_dir_fd=draft.hidden, dst_dir_fd=folder)
-    except OSError:
-        if saved is not None:
-            os.unlink(saved, dir_fd=folder)
-        raise
+    if draft.hidden is None:
+        with hidden_in(folder) as hidden:
+            _link(draft.fd, hidden, DRAFT)
+            saved = _replace(hidden, folder, name, backup)
+    else:
+        saved = _replace(draft.hidden, folder, name, backup)
     _sync(folder)
     return saved
+
+
+def make_folders(folder: int, names: Sequence[bytes]) -> Tuple[int, List[Made]]:
+    """Makes folders in the opened ``folder``, one in another; returns a descriptor of the last one.
+
+    Owner and mode are those of the folder around it, but nobody else may write there. Raises OSError.
+    """
+    made = []
+    last = os.dup(folder)
+    try:
+        for name in names:
+            around = os.fstat(last)
+            with hidden_in(last) as hidden:  # else its owner could exchange it before it is given away
+                os.mkdir(DRAFT, 0o700, dir_fd=hidden)
+                new = os.open(DRAFT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=hidden)
+                try:
+                    os.fchown(new, around.st_uid, around.st_gid)
+                    os.fchmod(new, folder_mode(around.st_mode))
+                    _rename_without_replacing(hidden, last, name)
+                    _sync(last)
+                except OSError:
+                    close(new)
+                    raise
+            close(last)
+            last = new
+            made.append(Made(name, around.st_uid, around.st_gid, folder_mode(around.st_mode)))
+    except OSError:
+        close(last)
+        raise
+    return last, made
+
+
+def folder_mode(around: int) -> int:
+    """The permissions of a new folder in one with the mode ``around``."""
+    return around & 0o2755
 
 
 def is_named(fd: int, folder: int, name: bytes) -> bool:
@@ -96,29 +151,36 @@ def _link(fd: int, folder: int, name: bytes) -> None:
     os.link(b"/proc/self/fd/%d" % fd, name, dst_dir_fd=folder)
 
 
-def _replace(fd: int, folder: int, name: bytes) -> None:
-    with hidden_in(folder) as hidden:
-        _link(fd, hidden, DRAFT)
-        os.rename(DRAFT, name, src_dir_fd=hidden, dst_dir_fd=folder)
+def _replace(hidden: int, folder: int, name: bytes, backup: bool) -> Optional[bytes]:
+    """Killed at any moment, what was replaced is a backup or becomes one in the next run."""
+    saved = _saved(hidden, folder, name) if backup else None
+    os.rename(DRAFT, name, src_dir_fd=hidden, dst_dir_fd=folder)
+    try:
+        if saved is not None:
+            settle_backups(hidden, folder)
+    except OSError as error:
+        raise NotSavedError(error.errno, error.strerror) from error
+    return saved
 
 
-def _saved(folder: int, name: bytes) -> Optional[bytes]:
-    """A second link to the file that has the name, called as ansible's backups are."""
+def _saved(hidden: int, folder: int, name: bytes) -> Optional[bytes]:
+    """A second link in ``hidden`` to the file that has the name, called as its backup is to be."""
     stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime())
     for number in itertools.count():
         saved = b"%s.%d.%s%s~" % (name, os.getpid(), stamp.encode("ascii"), b"-%d" % number if number else b"")
+        with suppress(FileNotFoundError):
+            os.stat(saved, dir_fd=folder, follow_symlinks=False)
+            continue
         try:
-            os.link(name, saved, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(name, saved, src_dir_fd=folder, dst_dir_fd=hidden, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        except FileExistsError:
-            continue
         return saved
     return None
 
 
 def _rename_without_replacing(hidden: int, folder: int, name: bytes) -> None:
-    """For file systems without hard links, such as vfat. Python has no renameat2."""
+    """For folders, and file systems without hard links, such as vfat. Python has no renameat2."""
     import ctypes  # a Python without libffi has none, and only this needs it
 
     # glibc has it from 2.28.

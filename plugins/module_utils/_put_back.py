@@ -8,16 +8,18 @@
 
 import errno
 import os
+from functools import partial
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence, standing
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSavedError, NotSyncedError
 
 
 class Order(NamedTuple):
@@ -48,8 +50,8 @@ class Existing(NamedTuple):
 class Outcome(NamedTuple):
     """What became of it. ``status`` is ``restored``, ``restorable`` (check mode) or ``present`` (nothing was done).
 
-    ``digests`` are of what has the name now, empty for a ``link`` that nobody wanted proven. ``dropped`` are privileges
-    that were withheld, ``not_kept`` what the file system did not take, ``accepted`` the reasons that were waived.
+    ``digests`` are of what has the name now, empty for a ``link`` or ``reflink`` that nobody wanted proven. ``dropped``
+    are privileges that were withheld, ``not_kept`` what the file system did not take, ``accepted`` what was waived.
     """
 
     status: str
@@ -64,6 +66,8 @@ class Outcome(NamedTuple):
     not_kept: Tuple[str, ...] = ()
     consistent: bool = True
     copies: int = 0
+    frozen: Optional[Frozen] = None
+    made: Tuple[Made, ...] = ()
     replaced: Optional[Existing] = None
     backup: Optional[bytes] = None
 
@@ -83,20 +87,39 @@ class _Copied(NamedTuple):
     digests: Dict[str, str]
     consistent: bool
     copies: int
+    frozen: Optional[Frozen] = None
 
 
 def put_back(order: Order) -> Outcome:
     """Carries ``order`` out. Raises RescueError; then nothing was changed, unless it says so."""
+    target = order.target
+    if not target.missing or order.terms.check_mode:
+        return _put_back(order)
+    try:
+        order.host.sweep_once(target.folder.fd, order.swept)
+        folder, made = order.host.make_folders(target.folder.fd, target.missing)
+    except OSError as error:
+        raise RescueError("%s could not be made again: %s." % (printable(target.folder.path), fault(error))) from error
+    try:
+        there = Target(target.folder._replace(fd=folder), target.name)
+        paths = [ancestor.path for ancestor in target.folder.ancestors[-len(made) :]]
+        told = tuple(one._replace(path=path) for one, path in zip(made, paths))
+        return _put_back(order._replace(target=there))._replace(made=told)
+    finally:
+        order.host.close(folder)
+
+
+def _put_back(order: Order) -> Outcome:
     folder = order.target.folder.fd
     host = order.host
     original = host.read_metadata(order.source)
     try:
         if not order.terms.check_mode:
             host.sweep_once(folder, order.swept)
-        existing = _existing(order)
+        existing = None if order.target.missing else _existing(order)
         if existing is not None and not order.terms.force:
             return Outcome("present")
-        if host.is_named(order.source, folder, order.target.name):
+        if not order.target.missing and host.is_named(order.source, folder, order.target.name):
             return Outcome("present")
         if existing is not None or order.terms.check_mode:
             found = host.digests(order.source, order.algorithms)
@@ -118,6 +141,11 @@ def put_back(order: Order) -> Outcome:
         raise RescueError(
             "%s is there again and complete, but its folder could not be written to the disk: %s. Until sync(1) "
             "succeeds its name may be lost when the host goes down." % (printable(order.target.path), fault(error))
+        ) from error
+    except NotSavedError as error:
+        raise RescueError(
+            "%s is there again and complete, but what it replaced could not become a backup: %s. It waits in a folder "
+            ".procfs-rescue.* beside it, and the next run tries again." % (printable(order.target.path), fault(error))
         ) from error
     except OSError as error:
         raise RescueError("%s could not be written: %s." % (printable(order.target.path), fault(error))) from error
@@ -156,9 +184,11 @@ def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]
     if judged.dropped:
         return None
     folder = order.target.folder.fd
-    if not order.host.link_again(order.source, folder, order.target.name, exists):
+    done = _Copied("link", order.host.size(order.source), found, True, 0)  # nothing may fail once it is there
+    linked = order.host.link_again(order.source, folder, order.target.name, exists, order.terms.backup)
+    if linked is None:
         return None
-    return _outcome("restored", order, original, judged, _Copied("link", order.host.size(order.source), found, True, 0))
+    return _outcome("restored", order, original, judged, done)._replace(backup=linked.backup)
 
 
 def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
@@ -173,12 +203,31 @@ def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome
             backup = host.replace(draft, folder, name, order.terms.backup)
         else:
             host.publish(draft, folder, name)
-        if not host.is_named(draft.fd, folder, name):
+        try:
+            named = host.is_named(draft.fd, folder, name)
+        except OSError as error:
+            raise RescueError(
+                "%s is there again and complete, but could not be looked at: %s."
+                % (printable(order.target.path), fault(error))
+            ) from error
+        if not named:
             raise RescueError("%s was taken away or replaced the moment it came back." % printable(order.target.path))
     return _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept, backup=backup)
 
 
 def _copied(order: Order, target: int) -> _Copied:
+    """While those who write stand still, where the user wants that."""
+    if order.terms.freeze is None:
+        return _copied_until_equal(order, target)
+    file = order.candidate.file
+    writers = [one.process.pid for one in file.sightings if one.access in ("write", "both")]
+    work = partial(_copied_until_equal, order, target)
+    copied, frozen = order.host.while_frozen(work, writers, file.file.identity, order.terms.freeze)
+    done: _Copied = copied._replace(frozen=frozen)
+    return done
+
+
+def _copied_until_equal(order: Order, target: int) -> _Copied:
     """Copies until the copy's digest is the source's, at most ``max_copies`` times."""
     host = order.host
     copies = 0
@@ -189,7 +238,8 @@ def _copied(order: Order, target: int) -> _Copied:
             if copies == 1:  # later copies take the place of the first
                 _check_room(order)
             host.copy_content(order.source, target)
-        found = host.digests(target, order.algorithms)
+        # A clone that nobody wants proven need not be read: it takes no longer for a large file than for a small one.
+        found = {} if cloned and order.witness is None else host.digests(target, order.algorithms)
         # A clone is of one moment, whatever is written to the source since; proven content needs no other proof.
         consistent = (
             cloned
@@ -256,4 +306,5 @@ def _outcome(status: str, order: Order, original: Metadata, judged: _Judged, cop
         accepted=judged.accepted,
         consistent=copied.consistent,
         copies=copied.copies,
+        frozen=copied.frozen,
     )

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import reopen
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     Candidate,
     Wish,
@@ -22,11 +23,14 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     wish_from,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._folder import target_to_be
+from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     NORMAL,
+    Made,
     Mount,
     Scan,
     Sighting,
@@ -171,14 +175,33 @@ class _Rescue:
         wish = job.wish
         if wish.path is not None:
             if wish.in_place:
-                job.aim_in_place(self.host.open_target(wish.path, self.mounts))
+                job.aim_in_place(self._open_target(wish.path))
             else:
                 with suppress(RescueError):  # its folder may be gone: it is to go elsewhere
                     job.origin = self.host.open_target(wish.path, self.mounts)
                     job.wish = wish._replace(path=job.origin.path)
         if wish.dest is not None:
-            job.target = self.host.open_target(wish.dest, self.mounts)
-        return {} if job.target is None else self._settled(job, job.target)
+            job.target = self._open_target(wish.dest)
+        return {} if job.target is None or job.target.missing else self._settled(job, job.target)
+
+    def _open_target(self, path: bytes) -> Target:
+        try:
+            target = self.host.open_target(path, self.mounts)
+            if self.terms.parents and not self.terms.check_mode:
+                # A run that was killed the moment after it made the folder left its hidden one beside it.
+                with suppress(RescueError):
+                    above = self.host.open_folder(os.path.dirname(target.folder.path), self.mounts)
+                    self.host.sweep_once(above.fd, self.swept)
+                    self.host.close(above.fd)
+            return target
+        except RescueError as error:
+            if error.reasons != ["folder_gone"] or not self.terms.parents:
+                raise
+            target = target_to_be(path, lambda folder: self.host.open_folder(folder, self.mounts))
+            if target.missing and self.host.mode_of(target.folder.fd, target.missing[0]) is None:
+                return target
+            self.host.close(target.folder.fd)  # something else has its name, or it was made meanwhile
+            raise
 
     def _settled(self, job: _Job, target: Target) -> Result:
         """A result where the name is taken and is to stay so."""
@@ -201,7 +224,7 @@ class _Rescue:
         if target is None:
             target = self._place_of_source(job, seen)
             job.aim_in_place(target)
-            settled = self._settled(job, target)
+            settled = {} if target.missing else self._settled(job, target)
             if settled:
                 return settled
             witnesses = self.host.witnesses([target.path])
@@ -243,16 +266,23 @@ class _Rescue:
         if path is None:
             raise RescueError("%s had no name on this host that it could get back: give dest." % job.what, ["no_name"])
         owned = self.host.witnesses([original_path(path)])
-        return self.host.open_target(original_path(path) if owned else path, self.mounts)
+        return self._open_target(original_path(path) if owned else path)
 
     def _told(self, job: _Job, target: Target, candidate: Candidate, outcome: Outcome) -> Result:
         path, link = printable(target.path), candidate.sighting.link
         if outcome.intended is None or outcome.metadata is None:
             return _result(job, "present", "%s is there and was left alone." % path)
-        hint = ""
+        missing = target.missing and outcome.status == "restorable"
+        hint = " Its folder %s would be made again." % printable(target.folder.path) if missing else ""
+        hint += "".join(" Its folder %s is new, %s." % self._said(made) for made in outcome.made)
         fix = repairs(target.path, outcome.intended, outcome.dropped + outcome.not_kept)
         if fix:
-            hint = " It is not usable as before until you run: " + "; ".join(fix)
+            hint += " It is not usable as before until you run: " + "; ".join(fix)
+        writers = [] if outcome.method == "link" else self._writers(candidate)
+        if writers and outcome.status == "restored":
+            hint += " Still written to is the deleted file and not this one, by %s: see writers." % ", ".join(
+                sorted({"%d (%s)" % (writer["pid"], writer["comm"]) for writer in writers})
+            )
         verb = "would be restored" if outcome.status == "restorable" else "was restored"
         if outcome.status == "restored":
             self.log("restored %s from %s (inode %d)" % (path, link, candidate.file.file.inode))
@@ -269,12 +299,16 @@ class _Rescue:
             accepted=list(outcome.accepted),
             dropped=list(outcome.dropped),
             not_kept=list(outcome.not_kept),
-            usable=not fix,
+            usable=not fix and not outcome.intended.unread,
             fix=fix,
             consistent=outcome.consistent,
             copies=outcome.copies,
-            writers=[] if outcome.method == "link" else self._writers(candidate),
+            writers=writers,
         )
+        if outcome.made:
+            result["made"] = [self._folder(made) for made in outcome.made]
+        if outcome.frozen is not None:
+            result["frozen"] = _frozen(outcome.frozen)
         result.update(self._metadata(outcome.metadata))
         if outcome.replaced is not None:
             old = outcome.replaced
@@ -291,9 +325,21 @@ class _Rescue:
             "mtime": metadata.mtime_ns / 1e9,
         }
 
+    def _folder(self, made: Made) -> Dict[str, Any]:
+        owner, group = self.reporter.user(made.uid), self.reporter.group(made.gid)
+        return dict(path_fields(made.path), owner=owner, group=group, mode="%04o" % made.mode)
+
+    def _said(self, made: Made) -> Tuple[str, str]:
+        folder = self._folder(made)
+        return folder["path"], "{owner}:{group} {mode} as the one around it".format(**folder)
+
     def _writers(self, candidate: Candidate) -> List[Dict[str, Any]]:
         """Who still writes to the old inode and will not be seen in the restored file."""
-        return [self.reporter.holder(one) for one in candidate.file.sightings if one.access in ("write", "both")]
+        return [
+            dict(self.reporter.holder(one), reopen=reopen(one.process.cgroup))
+            for one in candidate.file.sightings
+            if one.access in ("write", "both")
+        ]
 
 
 class _Seen:
@@ -333,6 +379,15 @@ def _urgency(job: _Job) -> int:
 def _is_below(sighting: Sighting, prefix: Optional[bytes]) -> bool:
     path = sighting.host_path
     return prefix is not None and path is not None and path.startswith(prefix.rstrip(b"/") + b"/")
+
+
+def _frozen(frozen: Frozen) -> Dict[str, Any]:
+    return {
+        "stopped": [{"pid": pid, "by": way} for pid, way in sorted(frozen.stopped.items())],
+        "spared": [{"pid": pid, "reason": why} for pid, why in sorted(frozen.spared.items())],
+        "seconds": frozen.seconds,
+        "in_time": frozen.in_time,
+    }
 
 
 def _result(job: _Job, status: str, msg: str, **more: Any) -> Result:

@@ -35,6 +35,9 @@ RESTORE_SPEC: Dict[str, Any] = {
         backup={"type": "bool", "default": False},
         accept={"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
         max_copies={"type": "int", "default": 3},
+        freeze={"type": "bool", "default": False},
+        freeze_timeout={"type": "float", "default": 10.0},
+        parents={"type": "bool", "default": False},
         transport=TRANSPORT,
     ),
     "mutually_exclusive": [("files", name) for name in _FILE_SPEC],
@@ -90,6 +93,8 @@ def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
     owner, group, mode = params["owner"], params["group"], params["mode"]
     if params["max_copies"] < 1:
         raise RescueError("max_copies must be at least 1.")
+    if not 0 < params["freeze_timeout"] <= 3600:
+        raise RescueError("freeze_timeout must be more than 0 and at most 3600 seconds.")
     return Terms(
         accept=params["accept"],
         force=params["force"],
@@ -99,6 +104,8 @@ def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
         mode=None if mode is None else parsed_mode(mode),
         max_copies=params["max_copies"],
         check_mode=check_mode,
+        freeze=params["freeze_timeout"] if params["freeze"] else None,
+        parents=params["parents"],
     )
 
 

@@ -88,6 +88,35 @@ options:
     description: How often a file that changes while it is copied is copied, until RV(files[].consistent) is reported as V(false).
     type: int
     default: 3
+  freeze:
+    description:
+      - Whether the processes that have a file open for writing are stopped while it is copied, so that the copy is of one moment.
+      - They are traced (C(PTRACE_SEIZE) and C(PTRACE_INTERRUPT) of every thread, and of what they start meanwhile). The kernel lets them go on
+        when the module ends, however it ends.
+      - Where tracing is refused they get C(SIGSTOP), which their parents see, and C(SIGCONT) from a watchdog that outlives the module.
+      - Never stopped are PID 1, the module and its ancestors, sshd, systemd and its daemons, rsyslog, syslog-ng, auditd, D-Bus, sssd, nscd,
+        polkit, and whatever serves a FUSE file system. What happened is in RV(files[].frozen).
+      - A few system calls that wait, such as C(epoll_wait), end with C(EINTR) when a process is stopped (L(signal(7),
+        https://man7.org/linux/man-pages/man7/signal.7.html)).
+      - Over SFTP nobody can be stopped.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  freeze_timeout:
+    description:
+      - For how many seconds at most they are stopped with O(freeze=true). When they are over, they are let go and the copy goes on, and its second
+        digest tells whether it is consistent.
+    type: float
+    default: 10.0
+    version_added: 0.2.0
+  parents:
+    description:
+      - Whether a folder that is gone is made again. It gets owner, group and mode of the nearest one that is there, except that only its owner may
+        write. RV(files[].made) lists what was made.
+      - Over SFTP that cannot be done.
+    type: bool
+    default: false
+    version_added: 0.2.0
 notes:
   - What is held in a sandbox that a user made (bubblewrap, a rootless container, a service of the user's own systemd with C(PrivateUsers)) cannot
     be told from a forgery and is not put back in place (V(namespace_untrusted)); it can be copied out with O(dest). Services of the host's
@@ -140,6 +169,13 @@ EXAMPLES = r"""
       - /lib64/ld-linux-x86-64.so.2
       - /lib/x86_64-linux-gnu/libc.so.6
     transport: sftp
+
+- name: A database in use, copied while nobody writes to it, into a folder that is made again
+  procfs.rescue.restore_file:
+    path: /srv/app/data/app.db
+    freeze: true
+    freeze_timeout: 30
+    parents: true
 
 - name: Restore one of them
   procfs.rescue.restore_file:
@@ -222,7 +258,7 @@ files:
       returned: when restored or restorable
       sample: copy
     checksum:
-      description: Digest of the content, or null when nobody had to read it for a V(link).
+      description: Digest of the content, or null when nobody had to read it for a V(link) or V(reflink).
       type: str
       returned: when restored or restorable
       sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
@@ -296,11 +332,28 @@ files:
       returned: when restored or restorable
       sample: 1
     writers:
-      description: Holders that still write to the old inode. Reload or restart them to make them write to the restored file.
+      description:
+        - Holders that still write to the old inode and not to the restored file, as in
+          RV(procfs.rescue.deleted_files_facts#module:ansible_facts.deleted_files[].holders).
+        - Their V(reopen) is the command that makes their service open its files again, or null where they are no service of the host's systemd.
       type: list
       elements: dict
       returned: when restored or restorable
-      sample: []
+      sample: [{"pid": 812, "comm": "app", "unit": "app.service", "fd": 7, "reopen": "systemctl reload-or-restart app.service"}]
+    frozen:
+      description:
+        - Who was stopped with O(freeze=true). V(stopped) has each C(pid) and V(by), which is V(ptrace) or V(signal), V(spared) each C(pid) and
+          why it was not stopped.
+        - V(seconds) is for how long, and V(in_time) is V(false) when O(freeze_timeout) was over before the copy was done.
+      type: dict
+      returned: with O(freeze=true), when it was copied
+      sample: {"stopped": [{"pid": 812, "by": "ptrace"}], "spared": [], "seconds": 0.021, "in_time": true}
+    made:
+      description: Folders that were made again with O(parents=true), and what they got from the folder around them.
+      type: list
+      elements: dict
+      returned: when any was made
+      sample: [{"path": "/srv/app/data", "owner": "app", "group": "app", "mode": "0755"}]
     target:
       description: Where a symlink leads that was made again as the lifeline recorded it. No process holds symlinks.
       type: str

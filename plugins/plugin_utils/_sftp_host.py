@@ -18,14 +18,15 @@ import os
 import re
 import stat as modes
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import names_by_number
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opened, Walk, walk_to_folder, walk_to_target
+from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
@@ -116,6 +117,8 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         read_record=host.read_record,
         symlink=host.symlink,
         own_ids=host.own_ids,
+        make_folders=_make_no_folders,
+        while_frozen=_while_running,
         size=host.size,
         content=host.content,
         digests=host.digests,
@@ -128,9 +131,19 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         copy_content=host.copy_content,
         publish=host.publish,
         replace=host.replace,
-        link_again=lambda _fd, _folder, _name, _replacing: False,
+        link_again=lambda *_arguments: None,
         is_named=host.is_named,
     )
+
+
+def _make_no_folders(_folder: int, _names: Sequence[bytes]) -> NoReturn:
+    raise OSError(errno.EOPNOTSUPP, "over SFTP that cannot be done: make it by hand with its old owner and mode")
+
+
+def _while_running(
+    work: Callable[[], Any], writers: Iterable[int], _identity: tuple[int, int], _seconds: float
+) -> tuple[Any, Frozen]:
+    return work(), Frozen({}, dict.fromkeys(writers, "over SFTP nobody can be stopped"))
 
 
 class _SftpHost:

@@ -3,19 +3,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _publish
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, sweep
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
+    Linked,
+    NotSavedError,
+    is_named,
+    link_again,
+    publish,
+    replace,
+)
 from unit.plugins.holders import NOBODY
 
 SYSTEMS = ["nameless", "hidden"]
@@ -177,6 +187,73 @@ def test_replace_with_a_backup(tmp_path: Path, folder: int, draft: Draft) -> Non
     assert saved.endswith(b"~")
 
 
+def test_a_link_that_replaces_leaves_a_backup_too(tmp_path: Path, folder: int, linked: int) -> None:
+    (tmp_path / "tool").write_text("newer")
+    done = link_again(linked, folder, b"tool", replacing=True, backup=True)
+    assert done is not None and done.backup is not None
+    assert (tmp_path / os.fsdecode(done.backup)).read_text() == "newer"
+    assert sorted(os.listdir(tmp_path)) == ["other", "tool", os.fsdecode(done.backup)]
+
+
+@pytest.mark.parametrize("moment", range(1, 7))
+def test_a_backup_is_complete_after_the_next_run_or_was_not_needed(tmp_path: Path, folder: int, moment: int) -> None:
+    """Whenever the run is killed: what was replaced is not lost, and what was not has no second name."""
+    (tmp_path / "tool").write_text("older")
+    child = os.fork()
+    if child == 0:
+        left = iter(range(moment, 0, -1))
+
+        def counted(real: Callable[..., None], *arguments: object, **options: object) -> None:
+            if next(left) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(*arguments, **options)
+
+        for call in "mkdir", "link", "rename", "unlink", "rmdir":
+            setattr(os, call, partial(counted, getattr(os, call)))
+        with draft_in(folder) as draft:
+            os.write(draft.fd, b"restored")
+            replace(draft, folder, b"tool", backup=True)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    sweep(folder)
+    replaced = (tmp_path / "tool").read_text() == "restored"
+    backups = [path.read_text() for path in tmp_path.iterdir() if path.name != "tool"]
+    assert backups == (["older"] if replaced else [])
+    assert (tmp_path / "tool").stat().st_nlink == 1
+
+
+def test_a_backup_that_cannot_get_its_name_is_not_lost(
+    tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tool").write_text("older")
+    real_link = os.link
+
+    def full(source: object, target: object, **options: Any) -> None:
+        if source == target:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real_link(source, target, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(NotSavedError):
+        replace(draft, folder, b"tool", backup=True)
+    monkeypatch.undo()
+    assert (tmp_path / "tool").read_text() == "restored"
+    if draft.hidden is not None:
+        fcntl.flock(draft.hidden, fcntl.LOCK_UN)
+    sweep(folder)
+    [backup] = [path for path in tmp_path.iterdir() if path.name.startswith("tool.")]
+    assert backup.read_text() == "older"
+
+
+def test_a_backup_in_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, folder: int) -> None:
+    """Whoever owns the folder could have put anything there."""
+    hidden = tmp_path / ".procfs-rescue.0123456789abcdef"
+    hidden.mkdir(mode=0o700)
+    (hidden / "passwd.1.2026-11-23@06:30:00~").write_text("evil")
+    os.chown(hidden, NOBODY, NOBODY)
+    sweep(folder)
+    assert os.listdir(tmp_path) == [hidden.name]
+
+
 def test_replace_a_symlink_and_not_what_it_leads_to(tmp_path: Path, folder: int, draft: Draft) -> None:
     (tmp_path / "other").write_text("other")
     (tmp_path / "tool").symlink_to("other")
@@ -279,7 +356,7 @@ def linked(tmp_path: Path) -> Iterator[int]:
 
 
 def test_link_again(tmp_path: Path, folder: int, linked: int) -> None:
-    assert link_again(linked, folder, b"tool", replacing=False)
+    assert link_again(linked, folder, b"tool", replacing=False, backup=False) == Linked()
     assert (tmp_path / "tool").stat().st_nlink == 2
     assert is_named(linked, folder, b"tool")
 
@@ -287,28 +364,28 @@ def test_link_again(tmp_path: Path, folder: int, linked: int) -> None:
 def test_link_again_does_not_replace(tmp_path: Path, folder: int, linked: int) -> None:
     (tmp_path / "tool").write_text("newer")
     with pytest.raises(FileExistsError):
-        link_again(linked, folder, b"tool", replacing=False)
+        link_again(linked, folder, b"tool", replacing=False, backup=True)
     assert (tmp_path / "tool").read_text() == "newer"
     assert sorted(os.listdir(tmp_path)) == ["other", "tool"]
 
 
 def test_link_again_replaces_when_asked_to(tmp_path: Path, folder: int, linked: int) -> None:
     (tmp_path / "tool").write_text("newer")
-    assert link_again(linked, folder, b"tool", replacing=True)
+    assert link_again(linked, folder, b"tool", replacing=True, backup=False) == Linked()
     assert is_named(linked, folder, b"tool")
     assert sorted(os.listdir(tmp_path)) == ["other", "tool"]
 
 
 def test_link_again_where_it_has_the_name_already(tmp_path: Path, folder: int, linked: int) -> None:
     """rename(2) of two links to one file does nothing, and leaves both."""
-    link_again(linked, folder, b"other", replacing=True)
+    link_again(linked, folder, b"other", replacing=True, backup=True)
     assert os.listdir(tmp_path) == ["other"]
 
 
 @pytest.mark.parametrize("replacing", [False, True])
 def test_an_inode_without_a_link_cannot_be_linked(tmp_path: Path, folder: int, linked: int, replacing: bool) -> None:
     (tmp_path / "other").unlink()
-    assert not link_again(linked, folder, b"tool", replacing)
+    assert link_again(linked, folder, b"tool", replacing, backup=True) is None
     assert os.listdir(tmp_path) == []
 
 
@@ -318,7 +395,7 @@ def test_a_file_of_another_file_system_cannot_be_linked(
     other = mounted("-t", "tmpfs", "none") / "other"
     other.touch()
     fd = os.open(other, os.O_RDONLY)
-    assert not link_again(fd, folder, b"tool", replacing=False)
+    assert link_again(fd, folder, b"tool", replacing=False, backup=False) is None
     os.close(fd)
     assert not (tmp_path / "tool").exists()
 

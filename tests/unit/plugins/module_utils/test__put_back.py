@@ -261,6 +261,70 @@ def test_force_with_a_backup(gone: Path, bring_back: PutBack) -> None:
     assert len(os.listdir(gone.parent)) == 2
 
 
+def test_what_a_link_replaces_becomes_a_backup_too(tool: Path, bring_back: PutBack) -> None:
+    tool.rename(tool.parent / "other")
+    tool.write_text("newer")
+    outcome = bring_back(force=True, backup=True)
+    assert outcome.method == "link"
+    assert (tool.parent / os.fsdecode(outcome.backup or b"")).read_text() == "newer"
+
+
+def test_a_file_that_is_back_is_never_said_not_to_be(
+    gone: Path, bring_back: PutBack, steps: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    steps["is_named"] = lambda *arguments: fail() if gone.exists() else LOCAL.is_named(*arguments)
+    assert refusal(bring_back)[0].startswith(f"{gone} is there again and complete, but could not be looked at: ")
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_nor_when_its_size_cannot_be_read_any_more(
+    tool: Path, bring_back: PutBack, steps: dict[str, Any], linked: bool
+) -> None:
+    tool.rename(tool.parent / "other")
+    if not linked:
+        (tool.parent / "other").unlink()
+    real = LOCAL.size
+
+    def size(fd: int) -> int:
+        if tool.exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd)
+
+    steps["size"] = size
+    assert bring_back().status == "restored"
+
+
+def test_attributes_that_cannot_be_read_are_named(
+    gone: Path, source: int, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.getxattr
+    os.setxattr(source, "user.note", b"1")
+    os.setxattr(source, "user.other", b"2")
+
+    def fail(fd: int, name: str) -> bytes:
+        if name == "user.note":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, name)
+
+    monkeypatch.setattr(os, "getxattr", fail)
+    assert bring_back().not_kept == ("user.note",)
+    monkeypatch.undo()
+    assert os.listxattr(gone) == ["user.other"]
+
+
+def test_a_list_of_attributes_that_cannot_be_read_is_named(
+    gone: Path, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_fd: int) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "listxattr", fail)
+    assert bring_back().not_kept == ("xattrs",)
+
+
 def test_a_hard_link_where_one_is_left(tool: Path, source: int, bring_back: PutBack) -> None:
     tool.rename(tool.parent / "other")
     outcome = bring_back()

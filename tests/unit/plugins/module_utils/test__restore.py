@@ -7,6 +7,7 @@ import grp
 import hashlib
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,99 @@ def test_a_second_run_changes_nothing(top: Path, lose: Callable[..., Held]) -> N
     after = (top / "tool").stat()  # to compare it, it was read: atime may move
     assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
     assert os.listdir(top) == ["tool"]
+
+
+def test_a_folder_that_is_gone_is_made_again_only_where_that_is_wanted(top: Path, lose: Callable[..., Held]) -> None:
+    top.chmod(0o2775)
+    os.chown(top, 0, 7)
+    (top / "a" / "b").mkdir(parents=True)
+    lose("a/b/tool")
+    (top / "a" / "b").rmdir()
+    (top / "a").rmdir()
+    path = str(top / "a" / "b" / "tool")
+    [refused] = restored({"path": path})
+    assert (refused["status"], refused["refused"]) == ("failed", ["folder_gone"])
+    accept = ["ancestor_writable"]
+    [told] = restored({"path": path}, parents=True, accept=accept, check_mode=True)
+    assert told["status"] == "restorable"
+    assert told["msg"].endswith(f" Its folder {top}/a/b would be made again.")
+    assert list(top.iterdir()) == []
+    [done] = restored({"path": path}, parents=True, accept=accept)
+    assert done["status"] == "restored", done["msg"]
+    assert (top / "a" / "b" / "tool").read_bytes() == CONTENT
+    assert [(folder["path"], folder["mode"]) for folder in done["made"]] == [
+        (f"{top}/a", "2755"),
+        (f"{top}/a/b", "2755"),
+    ]
+    result = (top / "a" / "b").stat()
+    assert (result.st_uid, result.st_gid, result.st_mode & 0o7777) == (0, 7, 0o2755)
+    assert done["made"][0]["owner"] == "root"
+    assert f" Its folder {top}/a is new, root:" in done["msg"]
+    assert sorted(str(found.relative_to(top)) for found in top.rglob("*")) == ["a", "a/b", "a/b/tool"]
+
+
+def test_no_folder_is_made_for_what_is_refused(top: Path, lose: Callable[..., Held]) -> None:
+    (top / "a").mkdir()
+    lose("a/tool", owner=NOBODY)
+    (top / "a").rmdir()
+    [refused] = restored({"path": str(top / "a" / "tool")}, {"path": str(top / "b" / "tool")}, parents=True)[:1]
+    assert (refused["status"], refused["refused"]) == ("failed", ["owner_differs"])
+    assert list(top.iterdir()) == []
+
+
+def test_nor_where_a_file_has_its_name(top: Path, lose: Callable[..., Held]) -> None:
+    (top / "a").mkdir()
+    lose("a/tool")
+    (top / "a").rmdir()
+    (top / "a").write_text("no folder")
+    [refused] = restored({"path": str(top / "a" / "tool")}, parents=True)
+    assert (refused["status"], refused["refused"]) == ("failed", ["folder_gone"])
+
+
+def test_a_copy_into_a_folder_that_is_made(top: Path, lose: Callable[..., Held]) -> None:
+    lose()
+    [done] = restored({"path": str(top / "tool"), "dest": str(top / "new" / "copy")}, parents=True)
+    assert done["status"] == "restored"
+    assert (top / "new" / "copy").read_bytes() == CONTENT
+
+
+def test_a_file_in_use_is_frozen(top: Path, lose: Callable[..., Held]) -> None:
+    held = lose(flags=os.O_RDWR)
+    [done] = restored({"path": str(top / "tool")}, freeze=5.0)
+    assert done["frozen"] == {
+        "stopped": [{"pid": held.pid, "by": "ptrace"}],
+        "spared": [],
+        "seconds": done["frozen"]["seconds"],
+        "in_time": True,
+    }
+    [writer] = done["writers"]
+    assert (writer["pid"], writer["fd"], writer["reopen"]) == (held.pid, held.fd, None)
+    assert done["msg"].endswith(
+        f" Still written to is the deleted file and not this one, by {held.pid} (cat): see writers."
+    )
+
+
+_WRITE_LATER = """
+import os, sys
+held = os.open(sys.argv[1], os.O_WRONLY)
+print("ready", flush=True)
+os.write(held, sys.stdin.buffer.readline())
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_is_written_after_a_link_was_restored_is_in_the_file(top: Path, holders: Holders) -> None:
+    (top / "tool").write_bytes(CONTENT)
+    (top / "twin").hardlink_to(top / "tool")
+    pid = holders.start(sys.executable, "-c", _WRITE_LATER, top / "tool")
+    holders.expect(pid, b"ready\n")
+    (top / "tool").unlink()
+    [done] = restored({"path": str(top / "tool")})
+    assert (done["status"], done["method"], done["writers"]) == ("restored", "link", [])
+    holders.say(pid, b"afterwards\n")
+    holders.expect(pid, b"written\n")
+    assert (top / "tool").read_bytes() == b"afterwards\n" + CONTENT[11:]
 
 
 def test_check_mode_changes_nothing(top: Path, lose: Callable[..., Held]) -> None:

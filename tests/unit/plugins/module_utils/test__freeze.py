@@ -1,0 +1,236 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _freeze
+from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen, protected, while_frozen
+from unit.plugins.holders import Holders, wait_until
+
+# Four threads that write all the time, beside one that makes threads and processes that write, too.
+_WRITE = """
+import itertools, os, sys, threading
+held = open(sys.argv[1], "r+b", 0)
+def write(numbers):
+    for number in numbers:
+        os.pwrite(held.fileno(), b"%20d" % number, number * 512 % (1 << 20))
+def spawn():
+    while True:
+        thread = threading.Thread(target=write, args=(range(9),))
+        thread.start()
+        thread.join()
+        child = os.fork()
+        if child == 0:
+            write(range(3000))
+            os._exit(0)
+        os.waitpid(child, 0)
+for work in [lambda: write(itertools.count())] * 4 + [spawn] * (len(sys.argv) > 2):
+    threading.Thread(target=work, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+WAYS = ["ptrace", "signal"]
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Path:
+    path = tmp_path / "busy"
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
+@pytest.fixture
+def write(busy: Path, holders: Holders) -> Callable[..., int]:
+    def start(*options: str) -> int:
+        pid = holders.start(sys.executable, "-c", _WRITE, busy, *options)
+        holders.expect(pid, b"ready\n")
+        return pid
+
+    return start
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "signal":
+        monkeypatch.setattr(_freeze, "_ptrace", lambda: lambda _request, _tid: False)
+    return str(request.param)
+
+
+def identity(path: Path) -> tuple[int, int]:
+    return path.stat().st_dev, path.stat().st_ino
+
+
+def moves(path: Path, seconds: float = 0.05) -> bool:
+    before = path.read_bytes()
+    time.sleep(seconds)
+    return path.read_bytes() != before
+
+
+def states(pid: int) -> set[str]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
+
+
+def test_writers_stand_still_and_go_on(busy: Path, write: Callable[..., int], way: str) -> None:
+    pid = write()
+    assert moves(busy)
+    moved, frozen = while_frozen(lambda: moves(busy, 0.2), [pid], identity(busy), 10)
+    assert not moved
+    assert frozen == Frozen({pid: way}, {}, frozen.seconds, in_time=True)
+    assert 0.2 <= frozen.seconds < 2
+    wait_until(lambda: moves(busy))
+
+
+def test_threads_and_processes_that_are_made_meanwhile_stand_still_too(
+    busy: Path, write: Callable[..., int], way: str
+) -> None:
+    pid = write("spawning")
+    stopped: set[int] = set()
+    for _round in range(100):
+        moved, frozen = while_frozen(lambda: moves(busy), [pid], identity(busy), 10)
+        assert not moved
+        assert not frozen.spared
+        stopped.update(frozen.stopped)
+        if len(stopped) > 1:
+            break
+    assert stopped > {pid}, "no child was met"
+    wait_until(lambda: moves(busy))
+
+
+def test_they_are_let_go_when_the_time_is_over(busy: Path, write: Callable[..., int], way: str) -> None:
+    moved, frozen = while_frozen(lambda: [moves(busy) for _time in range(12)], [write()], identity(busy), 0.3)
+    assert (moved[0], moved[-1]) == (False, True)
+    assert not frozen.in_time
+    assert 0.3 <= frozen.seconds < 0.5
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_they_go_on_when_we_are_killed(busy: Path, write: Callable[..., int], way: str, whole_group: bool) -> None:
+    pid = write()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+
+        def wait() -> None:
+            os.write(writer, b"frozen")
+            signal.pause()
+
+        while_frozen(wait, [pid], identity(busy), 60)
+    assert os.read(reader, 6) == b"frozen"
+    os.close(reader)
+    os.close(writer)
+    assert states(pid) == ({"t"} if way == "ptrace" else {"T"})
+    assert not moves(busy)
+    (os.killpg if whole_group else os.kill)(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    wait_until(lambda: moves(busy))
+
+
+def test_they_go_on_when_the_one_that_traces_them_is_killed(busy: Path, write: Callable[..., int]) -> None:
+    pid = write()
+
+    def kill() -> bool:
+        tracer = int(Path(f"/proc/{pid}/status").read_text().split("TracerPid:")[1].split()[0])
+        os.kill(tracer, signal.SIGKILL)
+        wait_until(lambda: moves(busy))
+        return True
+
+    done, frozen = while_frozen(kill, [pid], identity(busy), 60)
+    assert done
+    assert (frozen.stopped, frozen.in_time) == ({pid: "ptrace"}, False)
+
+
+def test_an_error_lets_them_go(busy: Path, write: Callable[..., int], way: str) -> None:
+    pid = write()
+
+    def fail() -> None:
+        raise BlockingIOError
+
+    with pytest.raises(BlockingIOError):
+        while_frozen(fail, [pid], identity(busy), 60)
+    wait_until(lambda: moves(busy))
+
+
+def test_what_was_stopped_already_stays_so(busy: Path, write: Callable[..., int], way: str) -> None:
+    pid = write()
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: states(pid) == {"T"})
+    moved, frozen = while_frozen(lambda: moves(busy), [pid], identity(busy), 10)
+    assert not moved
+    assert frozen.spared == {}
+    time.sleep(0.05)
+    assert states(pid) == {"T"}
+
+
+def test_one_that_somebody_else_traces_gets_a_signal(busy: Path, write: Callable[..., int], holders: Holders) -> None:
+    pid = write()
+    tracer = subprocess.Popen(["strace", "-f", "-p", str(pid), "-o", "/dev/null"], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: "TracerPid:\t0\n" not in Path(f"/proc/{pid}/task/{pid}/status").read_text())
+        wait_until(lambda: all("TracerPid:\t0\n" not in (task / "status").read_text() for task in threads(pid)))
+        moved, frozen = while_frozen(lambda: moves(busy), [pid], identity(busy), 10)
+        assert not moved
+        assert frozen.stopped == {pid: "signal"}
+        wait_until(lambda: moves(busy))
+    finally:
+        tracer.kill()
+        tracer.wait()
+
+
+def threads(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
+@pytest.fixture
+def called(busy: Path, tmp_path: Path, holders: Holders) -> Iterator[Callable[[str], int]]:
+    """A process of that name that holds the file."""
+
+    def start(name: str) -> int:
+        program = tmp_path / name
+        program.symlink_to(sys.executable)
+        script = "import sys; held = open(sys.argv[1], 'r+b'); print('ready', flush=True); sys.stdin.read()"
+        pid = holders.start(program, "-c", script, busy)
+        holders.expect(pid, b"ready\n")
+        return pid
+
+    return start
+
+
+@pytest.mark.parametrize(
+    "name", ["sshd", "sshd-session", "systemd-journal", "rsyslogd", "auditd", "dbus-daemon", "sssd", "nscd"]
+)
+def test_what_the_host_needs_is_never_stopped(busy: Path, called: Callable[[str], int], name: str) -> None:
+    pid = called(name)
+    _nothing, frozen = while_frozen(lambda: None, [pid], identity(busy), 10)
+    assert frozen == Frozen({}, {pid: "the host needs it all the time"})
+
+
+def test_nor_are_the_first_process_and_our_own() -> None:
+    ours = [1, os.getppid(), os.getpid()]
+    assert protected(ours) == dict.fromkeys(ours, "it runs this module")
+
+
+def test_nor_is_one_that_serves_a_file_system(busy: Path, holders: Holders) -> None:
+    device = os.open("/dev/fuse", os.O_RDWR)
+    held = holders.keep(device)
+    os.close(device)
+    assert protected([held.pid]) == {held.pid: "it serves a file system"}
+
+
+def test_a_process_that_has_ended_is_no_fault(busy: Path, holders: Holders) -> None:
+    held = holders.open(busy)
+    holders.end(held.pid)
+    assert while_frozen(lambda: 7, [held.pid], identity(busy), 10) == (7, Frozen({}, {}, pytest.approx(0, abs=1)))

@@ -1,0 +1,532 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What files may be like and where they may be, one test each, after the list of situations that CRIU tests.
+
+Each is restored by `restore` from a real holder; what needs a mount runs in a mount namespace of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _packages
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+from unit.plugins.holders import Holders, in_child, wait_until
+
+MIB, GIB, TIB = 2**20, 2**30, 2**40
+CONTENT = b"the original"
+
+Result = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _no_packages(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_packages, "INFO", os.fsencode(tmp_path_factory.getbasetemp() / "no dpkg"))
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    path = tmp_path / "top"
+    path.mkdir()
+    return path
+
+
+def back(request: Result, host: Any = LOCAL, **terms: Any) -> Result:
+    """The result of one file, in a child: pins end with it."""
+
+    def work() -> Result:
+        [result] = restore([request], None, Terms(**terms), lambda _line: None, host)
+        return result
+
+    return in_child(work, seconds=300)
+
+
+def restored(path: Path | bytes, host: Any = LOCAL, **options: Any) -> Result:
+    terms = {name: options.pop(name) for name in list(options) if name in Terms._fields}
+    result = back({"path": os.fsdecode(path), **options}, host, **terms)
+    assert result["status"] == "restored", result["msg"]
+    assert result["not_kept"] == []
+    return result
+
+
+def lose(holders: Holders, path: Path, content: bytes = CONTENT) -> int:
+    """Returns the pid of the one that holds it."""
+    path.write_bytes(content)
+    pid = holders.open(path).pid
+    path.unlink()
+    return pid
+
+
+# What the file is like.
+
+
+def test_a_hard_linked_twin(top: Path, holders: Holders) -> None:
+    (top / "twin").write_bytes(CONTENT)
+    (top / "tool").hardlink_to(top / "twin")
+    holders.open(top / "tool")
+    (top / "tool").unlink()
+    assert restored(top / "tool")["method"] == "link"
+    assert (top / "tool").samefile(top / "twin")
+
+
+def test_only_mapped(top: Path, holders: Holders) -> None:
+    held = holders.map_library(top / "lib.so")
+    before = (top / "lib.so").read_bytes()
+    (top / "lib.so").unlink()
+    result = restored(top / "lib.so")
+    assert (result["source"]["via"], result["source"]["pid"]) == ("map", held.pid)
+    assert (top / "lib.so").read_bytes() == before
+
+
+def test_many_holes(top: Path, holders: Holders) -> None:
+    with open(top / "tool", "wb") as file:
+        for number in range(40):
+            os.pwrite(file.fileno(), b"%d" % number * 100, number * MIB)
+        file.truncate(50 * MIB)
+    before = digest(top / "tool")
+    holders.open(top / "tool")
+    (top / "tool").unlink()
+    restored(top / "tool")
+    assert digest(top / "tool") == before
+    assert (top / "tool").stat().st_blocks * 512 < MIB
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("size", [4 * GIB + 5, TIB])
+def test_a_large_file_that_is_nearly_all_hole(top: Path, holders: Holders, size: int) -> None:
+    """With digests of some of it: whole ones take more time than a test has."""
+    pieces = {0: CONTENT, size // 2: b"middle", size - 3: b"end"}
+
+    def read(fd: int) -> list[bytes]:
+        return [os.pread(fd, len(piece), place) for place, piece in pieces.items()]
+
+    with open(top / "tool", "wb") as file:
+        for place, piece in pieces.items():
+            os.pwrite(file.fileno(), piece, place)
+    holders.open(top / "tool")
+    (top / "tool").unlink()
+
+    def digests(fd: int, _algorithms: object, _size: object = None) -> dict[str, str]:
+        return {"sha256": hashlib.sha256(b"".join(read(fd))).hexdigest()}
+
+    assert restored(top / "tool", LOCAL._replace(digests=digests))["size"] == size
+    with open(top / "tool", "rb") as file:
+        assert read(file.fileno()) == list(pieces.values())
+    result = (top / "tool").stat()
+    assert result.st_size == size
+    assert result.st_blocks * 512 < MIB
+
+
+def test_an_empty_file(top: Path, holders: Holders) -> None:
+    lose(holders, top / "tool", b"")
+    restored(top / "tool")
+    assert (top / "tool").read_bytes() == b""
+
+
+def test_a_file_that_never_had_a_name(top: Path, holders: Holders) -> None:
+    fd = os.open(top, os.O_TMPFILE | os.O_RDWR)
+    os.write(fd, CONTENT)
+    held = holders.keep(fd)
+    os.close(fd)
+    result = back({"source": {"pid": held.pid, "link": held.link}, "dest": str(top / "copy")})
+    assert result["status"] == "restored", result["msg"]
+    assert (top / "copy").read_bytes() == CONTENT
+
+
+def test_a_memfd(top: Path, holders: Holders) -> None:
+    fd = os.memfd_create("memory")
+    os.write(fd, CONTENT)
+    held = holders.keep(fd)
+    os.close(fd)
+    result = back({"source": {"pid": held.pid, "link": held.link}, "dest": str(top / "copy")})
+    assert result["status"] == "restored", result["msg"]
+    assert (top / "copy").read_bytes() == CONTENT
+
+
+# What it is on.
+
+
+def test_on_tmpfs(top: Path) -> None:
+    def work(holders: Holders) -> None:
+        mount("-t", "tmpfs", "none", str(top))
+        lose(holders, top / "tool")
+        restored(top / "tool")
+        assert (top / "tool").read_bytes() == CONTENT
+
+    apart(work)
+
+
+@pytest.mark.parametrize("layer", ["lower", "upper"])
+def test_on_an_overlay(top: Path, layer: str) -> None:
+    def work(holders: Holders) -> None:
+        mount("-t", "tmpfs", "none", str(top))
+        for name in "lower", "upper", "work", "merged":
+            (top / name).mkdir()
+        (top / layer / "tool").write_bytes(CONTENT)
+        layers = f"lowerdir={top}/lower,upperdir={top}/upper,workdir={top}/work"
+        mount("-t", "overlay", "-o", layers, "none", str(top / "merged"))
+        holders.open(top / "merged" / "tool")
+        (top / "merged" / "tool").unlink()
+        restored(top / "merged" / "tool")
+        assert (top / "merged" / "tool").read_bytes() == CONTENT
+        assert os.listdir(top / "merged") == ["tool"]
+
+    apart(work)
+
+
+@pytest.mark.parametrize("kind", ["btrfs", "xfs"])
+def test_where_blocks_can_be_shared(top: Path, kind: str) -> None:
+    def work(holders: Holders) -> None:
+        place = volume(top, kind)
+        if kind == "btrfs":
+            subprocess.run(["btrfs", "-q", "subvolume", "create", place / "sub"], check=True)
+            place = place / "sub"
+        lose(holders, place / "tool", CONTENT * 10_000)
+        result = restored(place / "tool")
+        assert (result["method"], result["checksum"], result["consistent"]) == ("reflink", None, True)
+        assert (place / "tool").read_bytes() == CONTENT * 10_000
+
+    apart(work)
+
+
+def test_on_a_volume_that_really_gets_full(top: Path) -> None:
+    """It has room for what is told to be free, but not for what was reserved meanwhile."""
+
+    def work(holders: Holders) -> None:
+        place = volume(top, "ext4", 64 * MIB)
+        lose(holders, place / "tool", os.urandom(20 * MIB))
+        free = os.statvfs(place).f_bfree * os.statvfs(place).f_frsize
+        (place / "filler").write_bytes(bytes(free - 10 * MIB))
+        told = back({"path": str(place / "tool")})
+        assert f"{place}/tool needs {20 * MIB} bytes, its file system has " in told["msg"]
+        assert sorted(os.listdir(place)) == ["filler", "lost+found"]
+        room = LOCAL.room(os.open(place, os.O_RDONLY))._replace(free=None)
+        blind = LOCAL._replace(room=lambda _folder: room)
+        failed = back({"path": str(place / "tool")}, blind)
+        assert "there is no space left" in failed["msg"]
+        assert sorted(os.listdir(place)) == ["filler", "lost+found"]
+        (place / "filler").unlink()
+        restored(place / "tool")
+
+    apart(work)
+
+
+def test_from_one_file_system_to_another(top: Path) -> None:
+    def work(holders: Holders) -> None:
+        lose(holders, top / "tool")
+        (top / "elsewhere").mkdir()
+        mount("-t", "tmpfs", "none", str(top / "elsewhere"))
+        restored(top / "tool", dest=str(top / "elsewhere" / "copy"))
+        assert (top / "elsewhere" / "copy").read_bytes() == CONTENT
+
+    apart(work)
+
+
+def test_to_a_fuse_file_system(top: Path) -> None:
+    """A real one, without O_TMPFILE."""
+
+    def work(holders: Holders) -> None:
+        (top / "tool").write_bytes(CONTENT)
+        before = (top / "tool").stat().st_mtime_ns
+        holders.open(top / "tool")
+        (top / "tool").unlink()
+        image, place = top / "image", top / "place"
+        with open(image, "wb") as file:
+            file.truncate(64 * MIB)
+        place.mkdir()
+        subprocess.run(["mkfs.ext4", "-q", image], check=True)
+        holders.start("fuse2fs", "-f", image, place)
+        wait_until(lambda: os.path.ismount(place))
+        result = back({"path": str(top / "tool"), "dest": str(place / "copy")})
+        assert (result["status"], result["method"]) == ("restored", "copy")
+        assert result["not_kept"] == (["mtime"] if (place / "copy").stat().st_mtime_ns != before else [])
+        assert (place / "copy").read_bytes() == CONTENT
+        assert sorted(os.listdir(place)) == ["copy", "lost+found"]
+
+    apart(work)
+
+
+def test_in_an_immutable_folder(top: Path) -> None:
+    def work(holders: Holders) -> None:
+        place = volume(top, "ext4", 64 * MIB)
+        lose(holders, place / "tool")
+        subprocess.run(["chattr", "+i", place], check=True)
+        assert "look for an immutable folder (lsattr -d)" in back({"path": str(place / "tool")})["msg"]
+        subprocess.run(["chattr", "-i", place], check=True)
+        restored(place / "tool")
+        assert sorted(os.listdir(place)) == ["lost+found", "tool"]
+
+    apart(work)
+
+
+def test_in_a_read_only_mount(top: Path) -> None:
+    def work(holders: Holders) -> None:
+        lose(holders, top / "tool")
+        mount("--bind", str(top), str(top))
+        mount("-o", "remount,bind,ro", str(top))
+        assert "it is on a read-only file system: remount it writable" in back({"path": str(top / "tool")})["msg"]
+        mount("-o", "remount,bind,rw", str(top))
+        restored(top / "tool")
+
+    apart(work)
+
+
+# Where its name is.
+
+
+def test_a_folder_that_is_gone(top: Path, holders: Holders) -> None:
+    (top / "folder").mkdir()
+    lose(holders, top / "folder" / "tool")
+    (top / "folder").rmdir()
+    assert back({"path": str(top / "folder" / "tool")})["refused"] == ["folder_gone"]
+    [made] = restored(top / "folder" / "tool", parents=True)["made"]
+    assert made == {"path": str(top / "folder"), "owner": "root", "group": "root", "mode": "0755"}
+    assert (top / "folder" / "tool").read_bytes() == CONTENT
+
+
+def test_a_name_that_is_used_again(top: Path, holders: Holders) -> None:
+    lose(holders, top / "tool")
+    (top / "tool").write_text("newer")
+    assert back({"path": str(top / "tool")})["status"] == "present"
+    assert (top / "tool").read_text() == "newer"
+    restored(top / "tool", force=True)
+    assert (top / "tool").read_bytes() == CONTENT
+
+
+def test_a_holder_in_another_mount_namespace(top: Path, holders: Holders) -> None:
+    (top / "tool").write_bytes(CONTENT)
+    script = 'exec 3<"$1"; echo ready; exec cat'
+    pid = holders.start("unshare", "--mount", "sh", "-ec", script, "sh", top / "tool")
+    holders.expect(pid, b"ready\n")
+    (top / "tool").unlink()
+    restored(top / "tool")
+    assert (top / "tool").read_bytes() == CONTENT
+
+
+def test_a_symlinked_folder(top: Path, holders: Holders) -> None:
+    (top / "real").mkdir()
+    (top / "way").symlink_to("real")
+    lose(holders, top / "way" / "tool")
+    assert restored(top / "way" / "tool")["path"] == str(top / "real" / "tool")
+    assert (top / "real" / "tool").read_bytes() == CONTENT
+
+
+def test_the_longest_name(top: Path, holders: Holders) -> None:
+    lose(holders, top / ("x" * 255))
+    restored(top / ("x" * 255))
+    assert os.listdir(top) == ["x" * 255]
+
+
+@pytest.mark.parametrize("length", [4085, 4095])
+def test_the_longest_path(top: Path, holders: Holders, length: int) -> None:
+    """Longer than 4085 bytes the kernel cannot tell it together with " (deleted)"; then it is chosen by its link."""
+    folder = os.open(top, os.O_RDONLY)
+    path = os.fsencode(top)
+    while len(path) < length - 300:
+        os.mkdir(b"d" * 200, dir_fd=folder)
+        inner = os.open(b"d" * 200, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder, path = inner, path + b"/" + b"d" * 200
+    for name in (b"e" * 100, b"f" * (length - len(path) - 102)):
+        if name.startswith(b"e"):
+            os.mkdir(name, dir_fd=folder)
+            inner = os.open(name, os.O_RDONLY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        path += b"/" + name
+    assert len(path) == length
+    name = os.path.basename(path)
+    fd = os.open(name, os.O_RDWR | os.O_CREAT, dir_fd=folder)
+    os.write(fd, CONTENT)
+    held = holders.keep(fd)
+    os.close(fd)
+    os.unlink(name, dir_fd=folder)
+    os.close(folder)
+    if length == 4085:
+        restored(path)
+        assert Path(os.fsdecode(path)).read_bytes() == CONTENT
+        return
+    with pytest.raises(OSError, match="File name too long"):
+        os.readlink(held.link)
+    told = back({"path": os.fsdecode(path)})
+    assert (told["status"], told["refused"]) == ("failed", ["not_held"])
+    assert "It may be held by one that could not be read" in told["msg"]
+
+
+def test_thousands_under_one_name(top: Path, holders: Holders) -> None:
+    """All of them different: none is chosen silently, each can be chosen by its inode."""
+    count = 2000
+    fds = []
+    for number in range(count):
+        fds.append(os.open(top / "tool", os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        os.write(fds[-1], b"%d" % number)
+        (top / "tool").unlink()
+    pid = holders.start("cat", keep=tuple(fds))
+    inodes = [os.fstat(fd).st_ino for fd in fds]
+    for fd in fds:
+        os.close(fd)
+    told = back({"path": str(top / "tool")})
+    assert told["refused"] == ["ambiguous"]
+    assert told["msg"].startswith(f"{count} different deleted files were called {top}/tool and no digest proves one")
+    result = restored(top / "tool", inode=inodes[1234])
+    assert result["source"]["pid"] == pid
+    assert (top / "tool").read_bytes() == b"1234"
+
+
+# Who holds it.
+
+
+def test_a_holder_that_ends_while_it_is_copied(top: Path, holders: Holders) -> None:
+    pid = lose(holders, top / "tool")
+
+    def copy(source: int, target: int) -> None:
+        os.kill(pid, 9)
+        wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+        LOCAL.copy_content(source, target)
+
+    restored(top / "tool", LOCAL._replace(copy_content=copy))
+    assert (top / "tool").read_bytes() == CONTENT
+
+
+def test_a_holder_that_has_ended(top: Path, holders: Holders) -> None:
+    holders.end(lose(holders, top / "tool"))
+    assert back({"path": str(top / "tool")})["refused"] == ["not_held"]
+
+
+_MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.skipif(not (_MEMORY / "memory.limit_in_bytes").exists(), reason="no memory controller of cgroup v1 here")
+def test_a_holder_that_runs_out_of_memory_while_it_is_copied(top: Path, holders: Holders) -> None:
+    group = _MEMORY / f"procfs-rescue-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(32 * MIB))
+        (top / "tool").write_bytes(CONTENT)
+        script = "import sys; held = open(sys.argv[1]); print('ready', flush=True); sys.stdin.read(1); x = b'x' * 2**30"
+        pid = holders.start(sys.executable, "-c", script, top / "tool")
+        holders.expect(pid, b"ready\n")
+        (group / "cgroup.procs").write_text(str(pid))
+        (top / "tool").unlink()
+
+        def copy(source: int, target: int) -> None:
+            holders.say(pid, b"x")
+            wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
+            LOCAL.copy_content(source, target)
+
+        restored(top / "tool", LOCAL._replace(copy_content=copy))
+        assert (top / "tool").read_bytes() == CONTENT
+        holders.end(pid)
+    finally:
+        group.rmdir()
+
+
+# What it has besides its content.
+
+
+@pytest.mark.parametrize("bit", [1 << number for number in range(12)], ids=oct)
+def test_every_bit_of_the_mode(top: Path, holders: Holders, bit: int) -> None:
+    keeps(top, holders, lambda path: path.chmod(bit))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user.note", b"\0\xff binary"),
+        ("user.empty", b""),
+        ("trusted.note", b"root's"),
+        ("security.note", b"a module's"),
+        ("security.selinux", b"system_u:object_r:bin_t:s0\0"),
+        ("security.capability", struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)),
+    ],
+)
+def test_extended_attributes(top: Path, holders: Holders, name: str, value: bytes) -> None:
+    keeps(top, holders, lambda path: os.setxattr(path, name, value))
+
+
+def test_access_control_lists(top: Path, holders: Holders) -> None:
+    keeps(top, holders, lambda path: subprocess.run(["setfacl", "-m", "u:7:r,g:8:rw,m::rw", path], check=True))
+
+
+def test_owners_without_names(top: Path, holders: Holders) -> None:
+    def change(path: Path) -> None:
+        os.chown(path, 4_000_000_000, 3_999_999_999)
+        os.chown(top, 4_000_000_000, 3_999_999_999)
+
+    keeps(top, holders, change)
+
+
+@pytest.mark.parametrize("nanoseconds", [0, 1, 1_700_000_000_999_999_999, -1_000_000_001, 4_300_000_000_000_000_007])
+def test_times(top: Path, holders: Holders, nanoseconds: int) -> None:
+    keeps(top, holders, lambda path: os.utime(path, ns=(nanoseconds, nanoseconds)))
+
+
+def keeps(top: Path, holders: Holders, change: Callable[[Path], object]) -> None:
+    """With proven content everything is as it was."""
+    path = top / "tool"
+    path.write_bytes(CONTENT)
+    path.chmod(0o640)
+    change(path)
+    before = everything(path)
+    holders.open(path)
+    path.unlink()
+    checksum = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+    result = restored(path, checksum=checksum, accept=["owner_differs", "ancestor_writable"])
+    assert result["dropped"] == []
+    assert everything(path) == before
+    assert path.read_bytes() == CONTENT
+
+
+def everything(path: Path) -> tuple[Any, ...]:
+    result = path.stat()
+    xattrs = {name: os.getxattr(path, name) for name in os.listxattr(path)}
+    return result.st_mode, result.st_uid, result.st_gid, result.st_mtime_ns, xattrs
+
+
+# A mount namespace of its own.
+
+
+def apart(work: Callable[[Holders], None]) -> None:
+    def inside() -> None:
+        if ctypes.CDLL(None).unshare(0x00020000) != 0:
+            raise OSError("unshare")
+        mount("--make-rprivate", "/")
+        holders = Holders()
+        try:
+            work(holders)
+        finally:
+            holders.end_all()
+
+    in_child(inside, seconds=120)
+
+
+def mount(*options: str) -> None:
+    subprocess.run(["mount", *options], check=True)
+
+
+def volume(top: Path, kind: str, size: int = 400 * MIB) -> Path:
+    """A new file system of that kind; its loop device goes with the namespace."""
+    image, place = top / "image", top / "place"
+    with open(image, "wb") as file:
+        file.truncate(size)
+    place.mkdir()
+    subprocess.run([f"mkfs.{kind}", "-q", image], check=True)
+    mount("-o", "loop", str(image), str(place))
+    return place
