@@ -26,7 +26,7 @@ check: inventory controller ## Only look what could be rescued on your hosts: IN
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 
-test-all: test matrix ## And all that takes longer
+test-all: test attacks matrix ## And all that takes longer
 
 # The code asks first whether Python has these.
 guarded := os.copy_file_range 'hashlib.new(usedforsecurity)'
@@ -54,7 +54,7 @@ sanity: prepare ## ansible-test sanity
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python tests/sanity/run.py
 
 integration: prepare ## Tests against real hosts
-	$(in_venv) pytest tests/integration
+	$(in_venv) pytest tests/integration -m 'not long'
 
 attacks: prepare ## Attacks by a user of a throwaway host, and what refuses each (root)
 	$(in_venv) pytest tests/integration/test_attacks.py

@@ -17,11 +17,12 @@ options:
       - V(module) runs the module there, as usual.
       - V(sftp) does all of it over SFTP alone and executes nothing on the host, for hosts without a shell, a Python or even a C library.
       - V(auto) runs the module. Only when nothing can be executed does it try other shells (C(/bin/dash), C(/bin/bash), C(/bin/busybox sh)),
-        then SFTP through the lifeline where the inventory has C(lifeline_port), then SFTP over the connection that there is. RV(way) says
-        which it was, C(-v) why not the others.
+        then SFTP through the lifeline where the inventory has C(lifeline_port) or C(lifeline_user), then SFTP over the connection that
+        there is. C(way) in the result says which it was, C(-v) why not the others.
       - SFTP needs C(ansible.builtin.ssh) with a key or an agent, C(paramiko) on the controller, and a login as root, since it knows no become.
         With C(Subsystem sftp internal-sftp) on the host nothing at all is executed for it, with an external C(sftp-server) that program and
         a login shell must be there.
+      - SFTP tells neither links nor blocks of a file, in facts C(nlink) is 0 and C(allocated) the size; files of other types are not listed.
       - Over SFTP no extended attributes, ACLs, capabilities and no times below a second can be read or written. Which mount namespace a
         holder lives in cannot be proven, nor its inode before Linux 5.14. What that leaves open is only believed with proven content, else
         refused as C(unproven).

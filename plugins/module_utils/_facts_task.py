@@ -11,7 +11,7 @@ from typing import Any, Dict
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, bytes_of, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
-from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
 from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Questions
@@ -50,6 +50,7 @@ FACTS_SPEC: Dict[str, Any] = {
         "deadline": {"type": "float", "default": 5},
         "timeout": {"type": "float"},
         "threads": {"type": "bool", "default": False},
+        "transport": TRANSPORT,
     },
 }
 

@@ -22,7 +22,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, open_directory, read_at, reopen
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, File
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
@@ -35,7 +35,7 @@ FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     mode={"type": "raw"},
     fail_on_missing={"type": "bool", "default": True},
     validate_checksum={"type": "bool", "default": True},
-    transport={"type": "str", "choices": ["auto", "module", "sftp"], "default": "auto"},
+    transport=TRANSPORT,
 )
 
 

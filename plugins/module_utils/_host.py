@@ -12,7 +12,7 @@ host knows an opened file or folder.
 
 import os
 from functools import partial
-from typing import Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
@@ -40,6 +40,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_n
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import process, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
+
+# The option that says which of them is to be used, as AnsibleModule takes it.
+TRANSPORT: Dict[str, Any] = {"type": "str", "choices": ["auto", "module", "sftp"], "default": "auto"}
 
 
 class Room(NamedTuple):

@@ -13,7 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import SOURCE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import parsed_mode
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
@@ -35,7 +35,7 @@ RESTORE_SPEC: Dict[str, Any] = {
         backup={"type": "bool", "default": False},
         accept={"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
         max_copies={"type": "int", "default": 3},
-        transport={"type": "str", "choices": ["auto", "module", "sftp"], "default": "auto"},
+        transport=TRANSPORT,
     ),
     "mutually_exclusive": [("files", name) for name in _FILE_SPEC],
     "required_one_of": [("path", "path_b64", "source", "pid", "inode", "files", "path_prefix")],

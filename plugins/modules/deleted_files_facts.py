@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - procfs.rescue._attributes
   - procfs.rescue._attributes.actiongroup_rescue
   - procfs.rescue._attributes.facts
+  - procfs.rescue._transport
 attributes:
   check_mode:
     support: full
@@ -462,6 +463,17 @@ ansible_facts:
           type: bool
           returned: always
           sample: true
+        way:
+          description: The way that led to the host, C(module), C(module through SHELL), C(sftp) or C(lifeline).
+          type: str
+          returned: unless it was gathered through C(ansible_facts_modules)
+          sample: module
+        ways_closed:
+          description: The ways that were tried before, each with the reason why it did not lead in.
+          type: list
+          elements: str
+          returned: unless it was gathered through C(ansible_facts_modules)
+          sample: []
         processes:
           description: Number of processes looked at.
           type: int

@@ -114,7 +114,7 @@ class _Ways:
         if self._is_shell_missing():
             for shell in _SHELLS:
                 yield f"module through {shell}", partial(self._module_through, shell)
-        if self.task_vars.get("lifeline_port"):
+        if self.task_vars.get("lifeline_port") or self.task_vars.get("lifeline_user"):
             yield "lifeline", self._lifeline
             if self.is_unreachable:
                 return  # a third login that fails may make a newer sshd lock us out
@@ -139,7 +139,7 @@ class _Ways:
             return self._module()
 
     def _lifeline(self) -> Result:
-        """Its own port, user and key; a connection of its own, since it must not use that of another port."""
+        """Its own port or user, and key; a connection of its own, since it must not use that of another one."""
         connection = self.action._connection
         if not hasattr(connection, "_build_command"):
             raise _ClosedError(_NOT_SSH)
@@ -148,12 +148,13 @@ class _Ways:
             connection.get_option("port"),
         )
         settings = {
-            "Port": self.task_vars["lifeline_port"],
-            "User": self.task_vars.get("lifeline_user", "root"),
+            "User": self.task_vars.get("lifeline_user") or "root",
             "ControlPath": f"{connection.get_option('control_path_dir')}/lifeline-%C",
         }
-        if port not in (None, 22):  # ssh looks for the host's key under that port and under 22 only
-            settings["HostKeyAlias"] = f"[{address}]:{port}"
+        if self.task_vars.get("lifeline_port"):  # an account of its own uses the usual one
+            settings["Port"] = self.task_vars["lifeline_port"]
+            if port not in (None, 22):  # ssh looks for the host's key under that port and under 22 only
+                settings["HostKeyAlias"] = f"[{address}]:{port}"
         if self.task_vars.get("lifeline_private_key_file"):
             settings["IdentityFile"] = os.path.expanduser(str(self.task_vars["lifeline_private_key_file"]))
         return self._sftp([f"-o{name}={value}".encode() for name, value in settings.items()])

@@ -24,6 +24,7 @@ class Attack(NamedTuple):
     ``prepare``, ``meanwhile`` and ``loss`` are what root's shell does: before, while she already has what she wants,
     and in the end. ``accept`` and ``checksum`` (of the real file) are what the user has to give for the honest file to
     come back; ``still_refused`` are the reasons against hers then. Where ``honest`` is false she has moved it away.
+    ``second`` are the reasons that would still be there if her namespaces were believed.
     """
 
     case: str
@@ -42,3 +43,4 @@ class Attack(NamedTuple):
     checksum: bool = False
     still_refused: tuple[str, ...] = ()
     honest: bool = True
+    second: tuple[str, ...] = ()

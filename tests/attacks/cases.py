@@ -32,6 +32,7 @@ ATTACKS = (
         "folder_over",
         ("namespace_untrusted", "owner_differs"),
         by_hand=_AT_ITS_TRUE_PLACE,
+        second=("place_differs", "owner_differs"),
     ),
     Attack(
         "2",
@@ -39,6 +40,7 @@ ATTACKS = (
         "overlay_over",
         ("namespace_untrusted",),
         (_OLD,),
+        second=("place_differs",),
         prepare=_ROOTS_OLD,
     ),
     Attack(
@@ -62,6 +64,7 @@ ATTACKS = (
         "root_folder_over",
         ("namespace_untrusted",),
         (_OLD,),
+        second=("place_differs",),
         prepare=_ROOTS_OLD,
         loss=_LOSE_BOTH,
     ),
@@ -94,6 +97,7 @@ ATTACKS = (
         "live_over",
         ("namespace_untrusted", "owner_differs"),
         by_hand=_AT_ITS_TRUE_PLACE,
+        second=("not_held",),
     ),
     Attack("7", "the same, passed out", "live_over", ("mount_unknown", "owner_differs"), ("passed",)),
     Attack(
@@ -134,6 +138,7 @@ ATTACKS = (
         "a terminal bound over the real file",
         "terminal",
         ("not_regular", "namespace_untrusted", "owner_differs"),
+        second=("not_regular", "place_differs", "owner_differs"),
     ),
     Attack(
         "12",

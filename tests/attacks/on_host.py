@@ -4,7 +4,8 @@
 
 """Runs on the host as root: looks at ``links`` that are to deceive it, or restores what ``requests`` want.
 
-The request comes on stdin, the answer goes to stdout, both JSON.
+With ``believing`` the check of namespaces is switched off. The request comes on stdin, the answer goes to stdout, both
+JSON.
 """
 
 import json
@@ -13,6 +14,7 @@ import stat
 import sys
 from typing import Any
 
+from ansible_collections.procfs.rescue.plugins.module_utils import _scan
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
@@ -33,6 +35,8 @@ def seen(link: str) -> dict[str, str]:
 
 def main() -> None:
     request = json.load(sys.stdin)
+    if request.get("believing"):
+        vars(_scan)["_Visit"]._mounts_are_believed = lambda _visit: True
     if "requests" in request:
         answer: Any = restore(request["requests"], None, Terms(accept=request["accept"]), lambda _line: None)
     else:

@@ -12,7 +12,7 @@ import json
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,10 @@ _UTILS = "plugins/module_utils"
 _FORBIDDEN_HERE = 77
 
 _HOLD = "import signal, sys\nheld = open(sys.argv[1], 'rb')\nprint(flush=True)\nsignal.pause()\n"
+
+
+# Requests as restore_file has them in ``files``, and ``accept``; gives what it has in ``files`` of its result.
+Restore = Callable[[list[dict[str, Any]], Sequence[str]], list[dict[str, Any]]]
 
 
 class ForbiddenHereError(Exception):
@@ -55,13 +59,15 @@ class Trial(NamedTuple):
     """What came of an attack. ``before`` and ``after`` are the real file, None where its name is free.
 
     ``results`` are those of restoring by path, ``by_hand`` by the facts, ``accepted`` as the user has to ask for the
-    honest file. ``names`` are those in the folder before and after.
+    honest file, ``believed`` those by path with the check of namespaces switched off. ``names`` are those in the folder
+    before and after.
     """
 
     look: Seen
     results: list[dict[str, Any]]
     by_hand: list[dict[str, Any]]
     accepted: list[dict[str, Any]]
+    believed: list[dict[str, Any]]
     before: State
     after: State | None
     names: tuple[list[str], list[str]]
@@ -89,8 +95,12 @@ class Stage:
             hashlib.sha256(content).hexdigest(), result.st_mode, result.st_uid, result.st_gid, result.st_mtime_ns
         )
 
-    def try_out(self, attack: Attack, *, honest: bool) -> Trial:
-        """Carries the attack out, loses the real file, and restores; with ``honest`` somebody holds the real one."""
+    def try_out(self, attack: Attack, *, honest: bool, restore: Restore | None = None) -> Trial:
+        """Carries the attack out, loses the real file, and restores; with ``honest`` somebody holds the real one.
+
+        ``restore`` is another way to restore than the collection's steps on the host.
+        """
+        restore = restore or self._restore
         path = shlex.quote(attack.path)
         self._shell(f"rm -rf {ROOM}; mkdir {ROOM}; {attack.prepare}")
         with ExitStack() as stack:
@@ -112,9 +122,10 @@ class Stage:
             proven = [{"path": attack.path, "checksum": f"sha256:{before.sha256}"}] if attack.checksum else wanted
             return Trial(
                 look=look,
-                results=[] if honest or old else self._restore(wanted),
-                by_hand=self._restore(sources) if old or not honest else [],
-                accepted=self._restore(proven, attack.accept) if not old and (honest or attack.still_refused) else [],
+                results=[] if honest or old else restore(wanted, ()),
+                by_hand=restore(sources, ()) if old or not honest else [],
+                accepted=restore(proven, attack.accept) if not old and (honest or attack.still_refused) else [],
+                believed=self._restore(wanted, (), believing=True) if attack.second and not honest else [],
                 before=before,
                 after=self.state(attack.path),
                 names=(names, self._names(attack.path)),
@@ -123,8 +134,10 @@ class Stage:
     def _look(self, links: list[str]) -> Seen:
         return Seen(**self._on_host({"links": links}))
 
-    def _restore(self, requests: list[dict[str, Any]], accept: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-        results: list[dict[str, Any]] = self._on_host({"requests": requests, "accept": accept})
+    def _restore(
+        self, requests: list[dict[str, Any]], accept: Sequence[str], believing: bool = False
+    ) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = self._on_host({"requests": requests, "accept": accept, "believing": believing})
         return results
 
     def exchange(self, way: str, what: str) -> dict[str, Any]:

@@ -65,10 +65,17 @@ def booted(record: HostRecord) -> HostRecord:
     while time.monotonic() < deadline and (nspawn / "exe").exists():
         for child in (nspawn / f"task/{record.pid}/children").read_text().split():
             # It takes this name when everything is mounted and the host's own program runs.
-            if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+            if _name_of(child) == "systemd":
                 return replace(record, pid=int(child), mount_namespace=linux.mount_namespace(child))
         time.sleep(0.005)
     raise FleetError(f"{record.name} did not boot: {Path(_log_of(record.name)).read_text(errors='replace').strip()}")
+
+
+def _name_of(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:  # one of those that nspawn starts before
+        return ""
 
 
 def _log_of(name: str) -> str:

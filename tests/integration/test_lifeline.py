@@ -591,3 +591,25 @@ def test_a_check_proves_both_and_changes_nothing(machine, lifeline, kept):
         assert done.returncode == 2 and complaint in done.stdout, done.stdout
         assert "changed=0" in done.stdout and tree(machine) == now
     assert eventually(lambda: keeper(machine)["problems"] == []) and not changed(lifeline(lifeline_check=True))
+
+
+# Both together.
+
+
+@pytest.mark.parametrize("mode", ["port", "account"])
+def test_what_only_the_keeper_held_comes_back_through_the_lifeline(machine, systemd_fleet, key, kept, mode):
+    way = ACCOUNT if mode == "account" else {}
+    kept(BASH, **way)
+    before = state_of(machine, BASH)
+    machine.wreck(BASH)
+    try:
+        settings = {"lifeline_port": PORT, "lifeline_private_key_file": str(key), **way}
+        arguments = f"path={BASH} transport=sftp"
+        inventory = ("-i", str(systemd_fleet.inventory()), "-e", json.dumps(settings))
+        done = run_ansible("ansible", "h1", "-m", "procfs.rescue.restore_file", "-a", arguments, *inventory)
+        assert done.returncode == 0 and '"way": "lifeline"' in done.stdout, done.stdout + done.stderr
+        assert state_of(machine, BASH) == before
+        assert eventually(lambda: keeper(machine) == {"problems": [], "handles": 1, "gone": [], "old": []})
+    finally:
+        if not (machine.root() / BASH[1:]).exists():
+            machine.run(["install", "-m", "0755", "/dev/stdin", BASH], input=before[0])

@@ -214,15 +214,6 @@ def test_hostile_names_go_through_facts_and_restore(fleet, host, lab, hold, run_
     assert os.listdir(os.path.join(bytes(host.root()), lab.lstrip("/").encode())) == [name]
 
 
-def test_a_live_file_called_deleted_is_no_deleted_file(host, lab, hold, run_module):
-    path = f"{lab}/bash (deleted)"
-    hold(HOLD, path)
-    facts = run_module("deleted_files_facts", {"paths": [lab]}).result["ansible_facts"]
-    assert facts["deleted_files"] == []
-    answer = run_module("restore_file", {"path": f"{lab}/bash"})
-    assert answer.failed and answer.files[0]["refused"] == ["not_held"]
-
-
 BAD = [
     ({"path": "bin/bash"}, "path must be absolute: bin/bash"),
     ({"path": "/etc"}, "/etc is a folder, not a file."),
@@ -414,41 +405,3 @@ def test_a_version_that_the_package_database_disowns_is_refused_until_accepted(h
     (file,) = run_module("restore_file", {"path": path, "accept": ["superseded"]}).files
     assert file["status"] == "restored" and file["accepted"] == ["superseded"] and file["content_by"] == "none"
     host.run(["mv", "/root/tput", path])
-
-
-def test_a_decoy_of_a_user_is_refused_and_has_no_veto(host, lab, hold, run_module):
-    """mallory's own folder, bound over the real one in a namespace of hers, shows the same path to root."""
-    inside(host, f"{lab}/bin").mkdir()
-    hold(HOLD, f"{lab}/bin/tool", "rb", "honest")
-    code = (
-        "import os, subprocess, sys\n"
-        "os.makedirs('/tmp/evil', exist_ok=True)\n"
-        "subprocess.run(['mount', '--bind', '/tmp/evil', sys.argv[1]], check=True)\n"
-        "open(sys.argv[1] + '/tool', 'w').write('evil')\n"
-        "held = open(sys.argv[1] + '/tool')\n"
-        "os.unlink(sys.argv[1] + '/tool')\n"
-        "print(1, flush=True)\n"
-        "input()\n"
-    )
-    decoy = host.spawn(
-        ["unshare", "-Urm", "/usr/bin/python3", "-c", code, f"{lab}/bin"], user="mallory", stdin=-1, stdout=-1
-    )
-    assert decoy.stdout.readline() == b"1\n"
-    inside(host, f"{lab}/bin/tool").unlink()
-    facts = run_module("deleted_files_facts", {}).result["ansible_facts"]
-    paths = [entry["path"] for entry in facts["deleted_files"]]
-    assert paths.count(f"{lab}/bin/tool") == 2, "root sees the same path twice"
-
-    answer = run_module("restore_file", {"path": f"{lab}/bin/tool"})
-    assert not answer.failed, answer.output
-    assert inside(host, f"{lab}/bin/tool").read_text() == "honest"
-
-    # Nothing of hers is restored, although the name is free again.
-    inside(host, f"{lab}/bin/tool").unlink()
-    facts = run_module("deleted_files_facts", {"paths": [f"{lab}/bin/tool"]}).result["ansible_facts"]
-    (evil,) = [entry for entry in facts["deleted_files"] if entry["owner"] == "mallory"]
-    assert not evil["restorable"] and evil["refused"][0] == "namespace_untrusted"
-    answer = run_module("restore_file", {"source": evil})
-    decoy.communicate(b"\n")
-    assert answer.failed and "namespace_untrusted" in answer.files[0]["refused"]
-    assert not inside(host, f"{lab}/bin/tool").exists()

@@ -430,3 +430,26 @@ def test_an_old_version_is_refused_over_sftp_too(host, hold, over_sftp):
     host.wreck("/usr/bin/chfn")
     (file,) = over_sftp("restore_file", {"path": "/usr/bin/chfn"}).files
     assert file["refused"] == ["superseded"] and not inside(host, "/usr/bin/chfn").exists()
+
+
+def test_facts(host, lab, hold, over_sftp):
+    """What SFTP tells is the same as what the module tells of the same file, but for what SFTP does not know."""
+    path = f"{lab}/file"
+    lose(host, hold, path, b"precious\n", "r+b")
+    summary = over_sftp("deleted_files_facts", {"paths": [lab]}).result["ansible_facts"]["deleted_files_summary"]
+    assert summary["way"] == "sftp" and summary["complete"]
+    (entry,) = over_sftp("deleted_files_facts", {"paths": [lab]}).result["ansible_facts"]["deleted_files"]
+    found = {name: entry[name] for name in ("path", "state", "kind", "size", "mode", "owner", "restorable")}
+    assert found == {
+        "path": path,
+        "state": "removed",
+        "kind": "regular",
+        "size": 9,
+        "mode": "0640",
+        "owner": "root",
+        "restorable": True,
+    }
+    (holder,) = entry["holders"]
+    assert (holder["via"], holder["access"], holder["comm"]) == ("fd", "both", "python3")
+    # It can be handed back unchanged.
+    assert over_sftp("restore_file", {"source": entry}).files[0]["status"] == "restored"

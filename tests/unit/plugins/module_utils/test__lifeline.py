@@ -87,3 +87,19 @@ def test_the_include_is_spelled_out_in_its_place(tmp_path, monkeypatch):
     for main in ("", "#Include d/*.conf\n", "Include e/*.conf\n", "Match User x\nInclude d/*.conf\n"):
         with pytest.raises(RescueError, match="has no Include"):
             _sshd._spelled_out(main, "/draft")
+
+
+def test_a_drop_in_that_changes_the_usual_logins_is_refused(monkeypatch):
+    """No configuration is known that it does this to: here sshd is simulated, with one setting that leaks."""
+
+    def settings(login, drop_in):
+        addresses = {_sshd.Address("0.0.0.0", 22)}
+        if drop_in is None:
+            return _sshd.Settings(["permittty yes"], addresses)
+        return _sshd.Settings(["permittty no"], addresses | {_sshd.Address("0.0.0.0", 2222)})
+
+    monkeypatch.setattr(_sshd, "refuse_unfit", lambda: None)
+    monkeypatch.setattr(_sshd, "own_login", lambda: _sshd.Login("oncall", "192.0.2.1", "192.0.2.2", 22))
+    monkeypatch.setattr(_sshd, "settings", settings)
+    with pytest.raises(RescueError, match=r"would treat root differently on port 22 .* permittty no; permittty yes"):
+        _lifeline.planned(_lifeline.wish_from(PORT))
