@@ -197,8 +197,8 @@ class _Work:
         self.mounts = seen.mounts
         if not seen.is_complete:
             raise RescueError(
-                "Not all of this host could be looked at (unreadable processes: %d, mounts that did not answer: %s). It is "
-                "not known who else holds a file, so nothing is freed. It needs root (become)."
+                "Not all of this host could be looked at (unreadable processes: %d, mounts that did not answer: %s). "
+                "It is not known who else holds a file, so nothing is freed. It needs root (become)."
                 % (seen.unreadable, ", ".join(sorted(seen.skipped)) or "none"),
                 ["incomplete"],
             )
@@ -359,7 +359,7 @@ def _reasons(found: Found, manner: Manner) -> List[str]:
     if found.state != "removed":
         reasons.append("not_removed")
     if deleted.file.nlink:
-        pass
+        reasons.append("linked")
     if any(one.via != "fd" for one in deleted.sightings):
         reasons.append("mapped")
     if not manner.readable and any(one.access != "write" for one in deleted.sightings):
