@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-scan build check clean controller drill fuzz help integration inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-scan build check clean controller drill fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -26,7 +26,7 @@ check: inventory controller ## Only look what could be rescued on your hosts: IN
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 
-test-all: test attacks matrix ## And all that takes longer
+test-all: test integration-long matrix ways ## And all that takes longer
 
 # The code asks first whether Python has these.
 guarded := os.copy_file_range 'hashlib.new(usedforsecurity)'
@@ -55,6 +55,9 @@ sanity: prepare ## ansible-test sanity
 
 integration: prepare ## Tests against real hosts
 	$(in_venv) pytest tests/integration -m 'not long'
+
+integration-long: prepare ## The tests against throwaway hosts that take longer
+	$(in_venv) pytest tests/integration -m long
 
 attacks: prepare ## Attacks by a user of a throwaway host, and what refuses each (root)
 	$(in_venv) pytest tests/integration/test_attacks.py

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A small Debian tree with systemd, of the machine's own release and from its own apt sources; made once."""
+"""Small Debian trees with systemd, from the machine's own apt sources; each is made once."""
 
 import fcntl
 import hashlib
@@ -25,9 +25,13 @@ _COMMAND = [
 ]
 
 
-def tree() -> str:
-    """The path of the tree, which takes half a minute to make when this very one is not there yet."""
-    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+def tree(release: str = "") -> str:
+    """The path of the tree of a ``release`` (its code name; the machine's own by default).
+
+    It takes half a minute to make when this very one is not there yet.
+    """
+    own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    codename = release or own
     key = hashlib.sha256("\n".join([codename, *_COMMAND]).encode()).hexdigest()[:16]
     folder = _TREES / f"{codename}-{key}"
     # Its setuid programs are for nobody on this machine.
@@ -37,7 +41,7 @@ def tree() -> str:
         if not folder.exists():
             draft = _TREES / "draft"
             shutil.rmtree(draft, ignore_errors=True)
-            _make(draft, _sources(codename))
+            _make(draft, _sources(own).replace(f" {own} ", f" {codename} "))
             draft.rename(folder)
     return str(folder)
 
