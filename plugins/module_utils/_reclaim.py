@@ -50,7 +50,7 @@ REASONS = {
     "failed": "it could not be freed",
 }
 
-# The room of some file systems shows what was freed only after a moment.
+# The room of some file systems shows what was freed only after a moment, that of Btrfs when it was committed.
 _SETTLE_SECONDS = 5.0
 # What others write and free meanwhile is no reason to say that less came free.
 _SLACK = 1024 * 1024
@@ -321,12 +321,13 @@ class _Rooms:
                 gained = row["free_after"] - row["free_before"]
                 if gained + _SLACK >= row["freed"] or time.monotonic() > until:
                     break
+                ctypes.CDLL(None).syncfs(fd)
                 time.sleep(0.1)
             os.close(fd)
             if gained + _SLACK < row["freed"]:
                 row["less_because"] = (
-                    "%d bytes less came free than were cut off: snapshots or reflinks have them still, or others wrote "
-                    "meanwhile." % (row["freed"] - gained)
+                    "%d bytes less came free than were cut off: snapshots or reflinks have them still, or what is left "
+                    "of their extents (Btrfs), or others wrote meanwhile." % (row["freed"] - gained)
                 )
         return self._rows
 

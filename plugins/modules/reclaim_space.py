@@ -17,7 +17,7 @@ description:
     refused by the name of the reason, see RV(files[].refused).
   - When not everything could be looked at, because a process could not be read or a file system did not answer, nothing is freed. Holders are
     looked for among all processes and threads that are seen from where the module runs; in a container it does not see those outside, and a
-    descriptor that is under way in a socket is seen nowhere.
+    descriptor that is under way in a socket, or what only the kernel has open (a loop device, a file that io_uring registered), is seen nowhere.
   - Right before anything is freed all holders and mappings are looked at a second time.
 extends_documentation_fragment:
   - procfs.rescue._attributes
@@ -28,7 +28,9 @@ attributes:
     details:
       - Tells the bytes that would be freed.
   diff_mode:
-    support: none
+    support: full
+    details:
+      - Shows the bytes that each file takes on its file system, never content.
 options:
   path:
     description:
@@ -69,7 +71,7 @@ options:
   keep_last:
     description:
       - Leave so much of the end of each file, in bytes or with a unit, so that it can still be restored. The rest is freed where it is, which
-        needs a file system that can do that (ext4, XFS, Btrfs, tmpfs).
+        needs a file system that can do that (ext4, XFS, tmpfs; Btrfs gives a large extent back only as a whole).
     type: str
     default: '0'
   archive:
@@ -247,6 +249,16 @@ def main() -> None:
         module.fail_json(msg=str(error), refused=error.reasons)
     except OSError as error:
         module.fail_json(msg="The host's processes could not be looked at: %s." % fault(error))
+    answer["diff"] = [
+        {
+            "before_header": result["path"],
+            "after_header": result["path"],
+            "before": "allocated: %d\n" % result["allocated"],
+            "after": "allocated: %d\n" % (result["allocated"] - result["freed"]),
+        }
+        for result in answer["files"]
+        if result["freed"]
+    ]
     answer["changed"] = any(result["status"] in ("freed", "would_free") for result in answer["files"])
     refused = [result["msg"] for result in answer["files"] if result["refused"]]
     if choice.is_one and refused:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import pytest
 from ansible_collections.procfs.rescue.plugins.module_utils import _reclaim
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import unpin
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import (
@@ -44,6 +47,7 @@ for line in sys.stdin:
     print("done", flush=True)
 """
 APPEND = os.O_WRONLY | os.O_APPEND
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, APPEND_ONLY = 0x80086601, 0x40086602, 0x20
 
 
 def scan_here(pin: Callable[[Sighting], bool], effort: Effort) -> Scan:
@@ -438,6 +442,101 @@ def test_an_archive_on_the_same_file_system(log: Path, program: Callable[..., in
     assert state_of(pid).st_size == SIZE
 
 
+@pytest.fixture
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of the kind that the test names, on a loop device."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    with open(image, "wb") as file:
+        file.truncate(400 * 1024 * 1024)
+    folder.mkdir()
+    subprocess.run([f"mkfs.{request.param}", "-q", image], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def cloned(path: Path) -> None:
+    subprocess.run(["cp", "--reflink=always", path, path.with_name("clone")], check=True)
+
+
+def in_a_snapshot(path: Path) -> None:
+    subprocess.run(["btrfs", "-q", "subvolume", "snapshot", "-r", path.parent, path.with_name("snapshot")], check=True)
+
+
+SHARED = [("xfs", cloned), ("btrfs", cloned), ("btrfs", in_a_snapshot)]
+
+
+@pytest.mark.parametrize(("disk", "share"), SHARED, indirect=["disk"])
+def test_blocks_that_something_else_has_too(
+    disk: Path, share: Callable[[Path], None], program: Callable[..., int], holders: Holders
+) -> None:
+    path = disk / "log"
+    path.write_bytes(TEXT * 20)
+    os.sync()
+    share(path)
+    pid = program(path)
+    path.unlink()
+    try:
+        answer = freed(path)
+        assert answer["freed"] >= SIZE * 20
+        assert state_of(pid).st_size == 0
+        ((_name, row),) = answer["mount_points"].items()
+        assert row["free_after"] - row["free_before"] < SIZE * 10
+        assert "snapshots or reflinks" in row["less_because"]
+    finally:
+        holders.end(pid)
+
+
+@pytest.mark.parametrize(
+    ("disk", "keep"),
+    [("ext4", "0"), ("ext4", "1M"), ("xfs", "0"), ("xfs", "1M"), ("btrfs", "0")],
+    indirect=["disk"],
+)
+def test_blocks_that_nothing_else_has(disk: Path, keep: str, program: Callable[..., int], holders: Holders) -> None:
+    row = room_after(disk / "log", keep, program, holders)
+    assert row["free_after"] - row["free_before"] >= SIZE * 17
+    assert "less_because" not in row
+
+
+@pytest.mark.parametrize("disk", ["btrfs"], indirect=True)
+def test_a_part_of_a_large_extent(disk: Path, program: Callable[..., int], holders: Holders) -> None:
+    """Btrfs gives an extent back when nothing of it is needed any more."""
+    row = room_after(disk / "log", "1M", program, holders)
+    assert row["freed"] >= SIZE * 17
+    assert row["free_after"] - row["free_before"] < SIZE
+    assert "extents" in row["less_because"]
+
+
+def room_after(path: Path, keep: str, program: Callable[..., int], holders: Holders) -> dict[str, Any]:
+    path.write_bytes(TEXT * 20)
+    os.sync()
+    pid = program(path)
+    path.unlink()
+    try:
+        ((_name, row),) = chosen(path=str(path), keep_last=keep)["mount_points"].items()
+    finally:
+        holders.end(pid)
+    return dict(row)
+
+
+@pytest.mark.parametrize("disk", ["ext4"], indirect=True)
+def test_a_file_that_refuses(disk: Path, program: Callable[..., int], holders: Holders) -> None:
+    """As after chattr +a: nobody can cut it off, not even root."""
+    path = disk / "log"
+    path.write_bytes(TEXT)
+    pid = program(path)
+    with open(path, "rb") as handle:
+        path.unlink()
+        (flags,) = struct.unpack("l", fcntl.ioctl(handle, FS_IOC_GETFLAGS, bytes(8)))
+        fcntl.ioctl(handle, FS_IOC_SETFLAGS, struct.pack("l", flags | APPEND_ONLY))
+        try:
+            assert only(path) == ("failed", ["failed"])
+            assert state_of(pid).st_size == SIZE
+        finally:
+            fcntl.ioctl(handle, FS_IOC_SETFLAGS, struct.pack("l", flags))
+    holders.end(pid)
+
+
 def test_a_file_system_that_gets_nothing_back(
     log: Path, program: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,6 +592,50 @@ def test_without_the_check_the_file_seems_as_large_as_before(
     only(log)
     tell(pid, "os.write(fd, b'x')")
     assert state_of(pid).st_size == SIZE + 1
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_the_check_what_never_had_a_name_loses_its_content(tmp_path: Path, holders: Holders) -> None:
+    fd = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    try:
+        holders.keep(fd)
+        os.write(fd, TEXT)
+        only(tmp_path)
+        assert os.fstat(fd).st_size == 0
+    finally:
+        os.close(fd)
+
+
+def test_without_the_check_that_all_was_seen_a_reader_loses_its_data(log: Path, program: Callable[..., int]) -> None:
+    """What a scan cannot see, it cannot spare."""
+    program(log)
+    reader = program(log, os.O_RDONLY)
+    log.unlink()
+
+    def blind(pin: Callable[[Sighting], bool], effort: Effort) -> Scan:
+        seen = scan_here(pin, effort)
+        unpin(one for one in seen.sightings if one.process.pid == reader)
+        return seen._replace(sightings=[one for one in seen.sightings if one.process.pid != reader])
+
+    assert freed(log, HERE._replace(scan=blind))["freed"] > 0
+    assert state_of(reader).st_size == 0
+
+
+def test_without_the_check_what_was_written_since_is_in_no_archive(
+    log: Path,
+    program: Callable[..., int],
+    tell: Callable[[int, str], None],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pid = program(log, os.O_WRONLY)
+    inode = state_of(pid).st_ino
+    log.unlink()
+    between_the_looks(monkeypatch, lambda: tell(pid, "os.write(fd, b'late')"))
+    monkeypatch.setattr(_reclaim._Work, "_cut", lambda *_arguments: None)
+    chosen(path=str(log), archive=str(elsewhere), sparse_writer=True)
+    assert b"late" not in (elsewhere / f"log.{inode}").read_bytes()
+    assert state_of(pid).st_size == 0
 
 
 @pytest.mark.usefixtures("unchecked")
