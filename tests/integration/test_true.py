@@ -250,7 +250,7 @@ def test_where_we_are_right(scene_before, fleet_of_services, run_module_of):
     (host,) = fleet_of_services.hosts
     pids, _upgraded = scene_before
     counted = {(pid, way) for pid, way, _inode in lsof(host, "+L1")}
-    named = {(pid, way) for pid, way in ((key[0], key[1]) for key, gone in lsof(host).items() if gone)}
+    named = {key[:2] for key, gone in lsof(host).items() if gone}
     entries = {entry["path"]: entry for entry in facts(fleet_of_services, run_module_of)[1]["deleted_files"]}
     for name, path in ("lower", "/etc/login.defs"), ("twin", "/srv/twin"):
         assert (pids[name], "fd 3") not in counted
