@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-scan build check clean controller drill fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-scan build check clean controller docs drill fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -40,6 +40,11 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 	$(in_venv) ansible-lint
 	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
 	$(in_venv) antsibull-changelog lint
+
+docs: prepare ## The documentation as HTML in .work/docs/html
+	rm -rf .work/docs && mkdir -p .work/docs/rst && chmod 755 .work/docs/rst
+	$(in_venv) antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --no-add-antsibull-docs-version --dest-dir .work/docs/rst procfs.rescue
+	$(in_venv) sphinx-build --quiet --fail-on-warning --keep-going -c docs .work/docs/rst .work/docs/html
 
 unit: prepare ## Unit tests
 	$(in_venv) pytest tests/unit

@@ -20,6 +20,7 @@ COLLECTIONS = WORK / "collections"
 
 # What a user may need; the rest belongs into build_ignore of galaxy.yml.
 PACKED = {"CHANGELOG.md", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "REUSE.toml", "bindep.txt"}
+PACKED |= {"CONTRIBUTING.md", "SECURITY.md"}
 PACKED |= {"changelogs", "docs", "meta", "playbooks", "plugins", "requirements.in", "requirements.txt", "roles"}
 
 
