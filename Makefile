@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-scan build check clean controller docs drill fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-scan build check clean controller docs drill fuzz help integration integration-long inventory lint lock matrix prepare report rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -23,6 +23,9 @@ rescue: inventory controller ## Bring deleted files back on your hosts: INVENTOR
 
 check: inventory controller ## Only look what could be rescued on your hosts: INVENTORY=hosts.yml
 	@$(in_venv) ansible-playbook procfs.rescue.check -i "$(INVENTORY)" $(ARGS)
+
+report: inventory controller ## Write a page of what deleted files your hosts hold: INVENTORY=hosts.yml
+	@$(in_venv) ansible-playbook procfs.rescue.report -i "$(INVENTORY)" $(ARGS)
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 

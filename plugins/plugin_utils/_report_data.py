@@ -21,14 +21,17 @@ FORMAT = "procfs.rescue.report/1"
 LONGEST = 4096
 
 ANY = "*"
+# A tuple is for what may be null.
 _HOLDER = {
-    **dict.fromkeys(("comm", "exe", "exe_b64", "user", "via", "access", "unit", "container", "link"), str),
-    **dict.fromkeys(("pid", "start_time", "fd", "device", "inode"), int),
+    **dict.fromkeys(("comm", "exe", "exe_b64", "user", "via", "access", "link"), str),
+    **dict.fromkeys(("unit", "container"), (str,)),
+    **dict.fromkeys(("pid", "start_time", "device", "inode"), int),
+    "fd": (int,),
     "executable": bool,
 }
 _ENTRY = {
-    **dict.fromkeys(("path", "path_b64", "host_path", "host_path_b64", "state", "kind", "checksum", "package"), str),
-    **dict.fromkeys(("mode", "owner", "group"), str),
+    **dict.fromkeys(("path", "path_b64", "host_path", "host_path_b64", "state", "kind", "mode", "owner", "group"), str),
+    **dict.fromkeys(("checksum", "package"), (str,)),
     **dict.fromkeys(("size", "allocated", "reclaimable", "device", "inode", "nlink"), int),
     **dict.fromkeys(("in_memory", "visible", "restorable"), bool),
     "mtime": float,
@@ -45,7 +48,7 @@ _SUMMARY = {
     "ways_closed": [str],
     "skipped_mounts": {ANY: int},
     "kinds": {ANY: int},
-    "mount_points": {ANY: {**_TOTAL, "size": int, "free": int}},
+    "mount_points": {ANY: {**_TOTAL, "size": (int,), "free": (int,)}},
     "units": {ANY: _TOTAL},
     "users": {ANY: _TOTAL},
     "running": dict.fromkeys(("replaced", "removed", "unknown"), _RUNNERS),
@@ -97,7 +100,7 @@ def shown(text: str) -> str:
 def shaped(value: Any, shape: Any) -> Any:
     """``value`` in the form of ``shape``: what is missing or of another type is empty, what is not named is left out.
 
-    A host that was taken over may send anything. None stays None, where one value is meant.
+    A host that was taken over may send anything.
     """
     if type(value) is shape and shape is not float and (shape is not int or 0 <= value < 2**63):
         return shown(value) if shape is str else value  # as nearly everything is
@@ -105,20 +108,18 @@ def shaped(value: Any, shape: Any) -> Any:
         given = value if isinstance(value, Mapping) else {}
         if ANY in shape:
             return {shown(str(key)): shaped(one, shape[ANY]) for key, one in given.items()}
-        return {key: shaped(given.get(key, _MISSING), its) for key, its in shape.items()}
+        return {key: shaped(given.get(key), its) for key, its in shape.items()}
     if isinstance(shape, list):
         return [shaped(one, shape[0]) for one in value] if isinstance(value, (list, tuple)) else []
-    if value is None:
-        return None
+    if isinstance(shape, tuple):
+        return None if value is None else shaped(value, shape[0])
     if shape is str:
-        return shown(value) if isinstance(value, str) else "" if value is _MISSING else shown(str(value))
+        return "" if value is None else shown(str(value))
     if shape is bool:
         return value is True
+    # Neither NaN nor infinity passes.
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**63 else 0
     return shape(number)
-
-
-_MISSING = object()
 
 
 def from_run(name: str, variables: Mapping[str, Any], now: float) -> HostReport:
@@ -134,20 +135,16 @@ def from_run(name: str, variables: Mapping[str, Any], now: float) -> HostReport:
     return _host(name, told, now)
 
 
-def from_saved(text: str, where: str, saved: float) -> list[HostReport]:
-    """The hosts in JSON that a report or a rescue wrote, or that maps hosts to facts; ``saved`` is the file's time.
+def from_saved(data: Any, where: str, saved: float) -> list[HostReport]:
+    """The hosts in what a report or a rescue wrote, or what maps hosts to facts; ``saved`` is when that was.
 
     Raises RescueError where it is none of these.
     """
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RescueError(f"{where} is not JSON: {error}. Give what a report or a rescue wrote.") from error
+    if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
+        raise RescueError(f"{where} has the format {shown(str(data['format']))}, this release reads {FORMAT}.")
     hosts = data.get("hosts", data) if isinstance(data, dict) else None
     if not isinstance(hosts, dict) or not all(isinstance(told, dict) for told in hosts.values()):
         raise RescueError(f"{where} does not map hosts to what they told. Give what a report or a rescue wrote.")
-    if data.get("format", FORMAT) != FORMAT:
-        raise RescueError(f"{where} has the format {shown(str(data['format']))}, this release reads {FORMAT}.")
     return [_host(name, told, saved) for name, told in hosts.items()]
 
 
@@ -155,9 +152,11 @@ def read_saved(path: str) -> list[HostReport]:
     """Raises RescueError."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return from_saved(file.read(), path, os.fstat(file.fileno()).st_mtime)
+            return from_saved(json.load(file), path, os.fstat(file.fileno()).st_mtime)
     except OSError as error:
         raise RescueError(f"{path} could not be read: {fault(error)}.") from error
+    except (ValueError, RecursionError) as error:
+        raise RescueError(f"{path} is not JSON: {error}. Give what a report or a rescue wrote.") from error
 
 
 def merged(reports: Iterable[HostReport]) -> list[HostReport]:
@@ -217,7 +216,7 @@ def _host(name: str, told: Mapping[str, Any], when: float) -> HostReport:
     return HostReport(
         shown(str(name)),
         shaped(scanned, float) if is_scan else None,
-        "" if is_scan and "error" not in told else shaped(error, str) or "",
+        "" if is_scan and "error" not in told else shaped(error, str),
         shaped(entries, [_ENTRY]) if is_scan else [],
         shaped(summary, _SUMMARY) if is_scan else {},
         [_outcome(one, rescue.get("way"), when) for one in files if isinstance(one, Mapping)]

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._report_data import HostReport, shown
@@ -38,20 +39,12 @@ _HOLDER_TEXTS = ("comm", "exe", "user", "unit", "container", "via", "access")
 
 def page(view: View, drawn: Plots, made: float, csv_name: str, json_name: str) -> str:
     """``made`` is the time of the report; the names are of the files beside it."""
-    environment = Environment(
-        loader=FileSystemLoader(FILES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(readable=readable, moment=moment, fragment=_fragment)
     script, style = _own("page.js"), _own("page.css")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     )
-    return environment.get_template("page.html.j2").render(
+    return _template().render(
         view=view,
         totals=view.totals,
         plots={name: Markup(svg) for name, svg in drawn._asdict().items()},
@@ -71,6 +64,15 @@ def page(view: View, drawn: Plots, made: float, csv_name: str, json_name: str) -
         style=Markup(style),
         entries=packed(view.hosts),
     )
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(readable=readable, moment=moment, fragment=_fragment)
+    return environment.get_template("page.html.j2")
 
 
 def moment(seconds: float) -> str:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
@@ -18,6 +19,8 @@ except ImportError as error:
     PYGAL_ERROR: str | None = str(error)
 else:
     PYGAL_ERROR = None
+    # It puts itself into all further imports of the process, for maps that nobody draws here.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._report_text import readable
 from ansible_collections.procfs.rescue.plugins.plugin_utils._report_view import Row, View

@@ -84,8 +84,9 @@ def view(hosts: list[HostReport]) -> View:
     found = [(one.name, some) for one in hosts if (some := _troubles(one))]
     troubles = dict(sorted(found, key=lambda item: not any(one.grave for one in item[1])))
     scanned = [one for one in hosts if one.scanned is not None]
-    wanted = {one.name: paths for one in scanned if (paths := _to_rescue(one))}
-    paths = sorted({path.removeprefix("/usr"): path for some in wanted.values() for path in some}.values())
+    wanted = {one.name: paths for one in hosts if (paths := _to_rescue(one))}
+    everything = sorted({path for some in wanted.values() for path in some})
+    paths = sorted({path.removeprefix("/usr"): path for path in everything}.values())
     by_host = [
         Row(one.name, "", one.summary["count"], one.summary["reclaimable"], one.summary["memory"]) for one in scanned
     ]
@@ -173,7 +174,7 @@ def _to_rescue(host: HostReport) -> list[str]:
     ]
     failed = [file["path"] for file in host.rescued if file["status"] == "failed" and not file["dest"]]
     # /bin/bash and /usr/bin/bash are one file.
-    wanted = {path.removeprefix("/usr"): path for path in [*host.summary["critical_missing"], *run, *failed]}
+    wanted = {path.removeprefix("/usr"): path for path in [*host.summary.get("critical_missing", []), *run, *failed]}
     return sorted(path for name, path in wanted.items() if name not in _back(host))
 
 
