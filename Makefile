@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-scan build check clean controller docs drill fuzz help integration integration-long inventory lint lock matrix prepare report rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-report bench-scan build check clean controller docs drill fuzz help integration integration-long inventory lint lock matrix prepare report rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -76,9 +76,12 @@ matrix: prepare ## The same against other releases of ansible-core and Python, a
 ways: prepare ## Which way leads into a host after what was lost: the table of README.md, from real hosts
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python tests/ways.py
 
-bench: bench-scan ## Benchmarks
+bench: bench-scan bench-report ## Benchmarks
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py facts $(ROUNDS)
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py rescue $(ROUNDS)
+
+bench-report: prepare ## The report of 1,000 hosts: how large, how long until its reader can use it
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/report.py $(ROUNDS)
 
 # In a /proc of its own.
 bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUNDS=5

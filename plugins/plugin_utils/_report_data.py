@@ -102,24 +102,22 @@ def shaped(value: Any, shape: Any) -> Any:
 
     A host that was taken over may send anything.
     """
-    if type(value) is shape and shape is not float and (shape is not int or 0 <= value < 2**63):
-        return shown(value) if shape is str else value  # as nearly everything is
-    if isinstance(shape, dict):
-        given = value if isinstance(value, Mapping) else {}
-        if ANY in shape:
-            return {shown(str(key)): shaped(one, shape[ANY]) for key, one in given.items()}
-        return {key: shaped(given.get(key), its) for key, its in shape.items()}
-    if isinstance(shape, list):
-        return [shaped(one, shape[0]) for one in value] if isinstance(value, (list, tuple)) else []
-    if isinstance(shape, tuple):
-        return None if value is None else shaped(value, shape[0])
     if shape is str:
-        return "" if value is None else shown(str(value))
+        return shown(value if isinstance(value, str) else "" if value is None else str(value))
     if shape is bool:
         return value is True
-    # Neither NaN nor infinity passes.
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**63 else 0
-    return shape(number)
+    if shape in (int, float):
+        # Neither NaN nor infinity passes.
+        is_one = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**63
+        return shape(value if is_one else 0)
+    if isinstance(shape, tuple):
+        return None if value is None else shaped(value, shape[0])
+    if isinstance(shape, list):
+        return [shaped(one, shape[0]) for one in value] if isinstance(value, (list, tuple)) else []
+    given = value if isinstance(value, Mapping) else {}
+    if ANY in shape:
+        return {shown(str(key)): shaped(one, shape[ANY]) for key, one in given.items()}
+    return {key: shaped(given.get(key), its) for key, its in shape.items()}
 
 
 def from_run(name: str, variables: Mapping[str, Any], now: float) -> HostReport:
@@ -254,7 +252,7 @@ def _lifeline(way_in: Any, kept: Any) -> dict[str, Any] | None:
         try:
             keeper = json.loads(str(kept.get("stdout", "")))
         except (ValueError, RecursionError):
-            keeper = {"problems": [str(kept.get("msg") or "The keeper did not answer.")]}
+            keeper = {"problems": ["The keeper did not answer."]}
         keeper = keeper if isinstance(keeper, dict) else {}
     keeper = shaped(keeper, {"problems": [str], "gone": [str]})
     problems += keeper["problems"]

@@ -85,7 +85,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
             f"rescue_report_path={rescue}",
         ]
         assert run_ansible(*command).returncode != 0, "two hosts cannot be rescued"
-        report(inventory, after, report_from=[str(folder / "before.json"), str(rescue)], report_gather=True)
+        report(
+            inventory,
+            after,
+            report_from=[str(folder / "before.json"), str(rescue)],
+            report_gather=True,
+            report_lifeline=True,
+        )
     return Written(before, after, output)
 
 
@@ -222,6 +228,7 @@ def test_after_the_rescue_it_tells_what_was_rescued_from_where_and_who_vouches(
         assert row.startswith(host) and "restored" in row and "/exe" in row and "sha256:" in row and "module" in row
     assert rows[2].startswith("h3") and "failed: No process holds" in rows[2]
     assert "--limit h3 " in page.locator(".alarm pre").inner_text()
+    assert rows[3].startswith("h1") and "not ready: port must say which port" in rows[3], "there is no lifeline"
 
 
 def test_json_and_csv_have_the_same(written: Written) -> None:
