@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tests marked ``matrix`` with other releases of ansible-core here and other Pythons on the hosts."""
+"""ansible-test sanity, and the tests marked ``matrix``, with other releases of ansible-core and other Pythons."""
 
 from __future__ import annotations
 
@@ -28,28 +28,33 @@ class Core(NamedTuple):
 
 CORES = (
     Core("2.16.19", ("3.12", "3.11", "3.10"), ("3.6", "3.12")),
+    Core("2.18.19", ("3.13", "3.12", "3.11"), ("3.8", "3.13")),
     Core("2.19.14", ("3.13", "3.12", "3.11"), ("3.8", "3.13")),
+    Core("2.20.10", ("3.14", "3.13", "3.12"), ("3.9", "3.13")),
     Core("2.21.5", ("3.14", "3.13", "3.12"), ("3.9", "3.13")),
 )
 
 
 def main() -> int:
-    rows = [["ansible-core", "with Python", "hosts' Python", "outcome"]]
+    rows = [["ansible-core", "with Python", "sanity", "hosts' Python", "outcome"]]
     failed = False
     for core in CORES:
         controller = next(filter(None, map(interpreter, core.controllers)), None)
         if controller is None:
-            rows.append([core.release, " or ".join(core.controllers), "", "not tried: no such Python here"])
+            rows.append([core.release, " or ".join(core.controllers), "", "", "not tried: no such Python here"])
             continue
         programs = installed(core.release, controller)
+        is_sane = sanity(programs)
+        failed = failed or not is_sane
         for target in core.targets:
             path = interpreter(target)
             if path is None:
-                rows.append([core.release, version_of(controller), target, "not tried: no such Python here"])
+                rows.append([core.release, version_of(controller), "", target, "not tried: no such Python here"])
                 continue
             code, outcome = tested(programs, path)
             failed = failed or code != 0
-            rows.append([core.release, version_of(controller), version_of(path), outcome])
+            said = "passed" if is_sane else "failed"
+            rows.append([core.release, version_of(controller), said, version_of(path), outcome])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -64,6 +69,15 @@ def installed(release: str, python: str) -> Path:
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
         subprocess.run([*pip, f"ansible-core=={release}"], check=True)
     return folder / "bin"
+
+
+def sanity(programs: Path) -> bool:
+    command = [str(programs / "python"), str(ROOT / "tests" / "sanity" / "run.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stdout + done.stderr)
+    return done.returncode == 0
 
 
 def tested(programs: Path, target: str) -> tuple[int, str]:

@@ -113,7 +113,7 @@ def readable(sighting: Sighting) -> Iterator[int]:
         gone = "%s is gone: its holder ended or closed the file." % sighting.link
         raise RescueError(gone, ["holder_changed"]) from error
     try:
-        unsure = sighting.mount is None or sighting.mount.may_never_answer
+        unsure = sighting.mount is None or sighting.mount.may_never_answer or sighting.foreign == "untrusted"
         if unsure and not answers(lambda: _read_a_byte(pin), _ANSWER_SECONDS):
             raise RescueError("%s is on a file system that does not answer." % sighting.link)
         now, then = file_of(pin), sighting.file

@@ -121,15 +121,17 @@ class Scan(NamedTuple):
     """What was seen, and what could not be: unknown is never reported as none.
 
     ``unreadable`` counts processes that could not be read fully, ``skipped`` maps a mount point that did not answer to
-    the number of magic links into it, ``unvisited`` counts processes for which no time was left. ``mounts`` are those
-    of our own namespace. ``programs`` tells which processes have which text in their exe link, ``connection`` which
-    ones are there for our own sake: from the process that asks up to what a daemon made for our login.
+    the number of magic links into it, ``silent`` are the pids about which the kernel gave no answer, ``unvisited``
+    counts processes for which no time was left. ``mounts`` are those of our own namespace. ``programs`` tells which
+    processes have which text in their exe link, ``connection`` which ones are there for our own sake: from the process
+    that asks up to what a daemon made for our login.
     """
 
     sightings: List[Sighting]
     processes: int
     unreadable: int
     skipped: Dict[str, int]
+    silent: List[int]
     mounts: Dict[int, Mount]
     unvisited: int
     programs: Dict[bytes, List[int]]

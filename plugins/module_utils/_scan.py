@@ -15,10 +15,11 @@ import os
 import resource
 import stat
 import time
-from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from functools import partial
+from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, Tell, answers, heard
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
     file_of,
     link_text,
@@ -48,6 +49,13 @@ _GONE = (errno.ENOENT, errno.ESRCH)
 # Descriptors left over for the work itself.
 _SPARE_HANDLES = 64
 
+# Any user can make processes and mounts that never answer, as many as she likes: each gets half the time of the one
+# before, but no less than this, in seconds.
+_LEAST_PATIENCE = 0.1
+
+# Sightings are told so many at a time: a message has room for 253 descriptors.
+_AT_ONCE = 100
+
 # From so many descriptors on, it pays to look whether nearly all numbers are in use.
 _MANY = 100
 
@@ -60,6 +68,22 @@ class _Link(NamedTuple):
     access: Optional[str]  # None where only the link's own mode tells
 
 
+class _News(NamedTuple):
+    """What the one who walks tells of the next process: what was seen, and of ``pinned`` ones the handles come along.
+
+    ``skipped`` are (mount id, mount point) of links into a mount that does not answer. Only the last news of a process
+    say ``done``.
+    """
+
+    sightings: Sequence[Sighting] = ()
+    pinned: Sequence[int] = ()
+    skipped: Sequence[Tuple[int, str]] = ()
+    program: bytes = b""
+    done: bool = False
+    there: bool = True
+    unreadable: bool = False
+
+
 def scan(pin: Callable[[Sighting], bool], effort: Effort = NORMAL) -> Scan:
     """Every magic link (exe, fd, map_files) of every process that leads to a file whose name is gone.
 
@@ -67,30 +91,33 @@ def scan(pin: Callable[[Sighting], bool], effort: Effort = NORMAL) -> Scan:
     read, or not in time, is counted in the result, never an error.
     """
     walk = _Walk(pin, effort)
-    unvisited = 0
     proc = open_directory("/proc")
     try:
         if not os.path.exists("/proc/1"):  # hidepid: processes are not even listed (proc(5))
             walk.unreadable += 1
-        for pid in os.listdir(proc):
-            if not pid.isdigit() or int(pid) == os.getpid():
-                continue
-            if walk.is_late():
-                unvisited += 1
-            else:
-                walk.visit(int(pid), proc)
+        unvisited = walk.walk([int(pid) for pid in os.listdir(proc) if pid.isdigit() and int(pid) != os.getpid()], proc)
     finally:
         os.close(proc)
+    mounts = own_mounts()
     return Scan(
-        sightings=walk.sightings,
+        sightings=[_at_last(sighting, mounts) for sighting in walk.sightings],
         processes=walk.processes,
         unreadable=walk.unreadable,
         skipped=walk.skipped,
-        mounts=walk.own_mounts,
-        unvisited=unvisited,
+        silent=walk.silent,
+        mounts=mounts,
+        unvisited=len(unvisited),
         programs=walk.programs,
         connection=connection(os.getpid(), lambda pid: read_at("/proc/%d/status" % pid)),
     )
+
+
+def _at_last(sighting: Sighting, mounts: Dict[int, Mount]) -> Sighting:
+    """A mount that ended during the walk may have left its id, and with that its place, to one that a user made."""
+    mount = sighting.mount
+    if sighting.foreign is not None or mount is None or mounts.get(mount.mount_id) == mount:
+        return sighting
+    return sighting._replace(mount=None, place=None, foreign="untrusted", host_path=None)
 
 
 def connection(pid: int, status_of: Callable[[int], bytes]) -> FrozenSet[int]:
@@ -139,6 +166,8 @@ class _Walk:
         self.processes = 0
         self.unreadable = 0
         self.skipped: Dict[str, int] = {}
+        self.silent: List[int] = []
+        self.patience = effort.deadline
         self.own_mounts = own_mounts()
         self.own_user_namespace = os.stat("/proc/self/ns/user").st_ino
         self.programs: Dict[bytes, List[int]] = {}
@@ -148,6 +177,61 @@ class _Walk:
         self._numbers: List[str] = []
         # Beyond this many handles a sighting has none and its link is opened again when needed.
         self._pins_left = _raised_handle_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_HANDLES
+
+    def walk(self, pids: List[int], proc: int) -> List[int]:
+        """Visits these processes; returns those for which no time was left.
+
+        A child does it: whoever runs a process, or serves its files, can keep an answer about it from us for ever, and
+        even from being killed.
+        """
+        left = list(pids)
+        while left and not self.is_late():
+            try:
+                # Its own questions of that length come first.
+                for news, handles in heard(partial(self._tell_of, tuple(left), proc), 1.5 * self.patience):
+                    self._hear(news, handles, left)
+            except SilenceError:
+                self.silent.append(left[0])
+                self._hear(_News(done=True, unreadable=True), [], left)
+                self.lose_patience()
+        return left
+
+    def lose_patience(self) -> None:
+        self.patience = max(self.patience / 2, _LEAST_PATIENCE)
+
+    def _hear(self, news: _News, handles: List[int], left: List[int]) -> None:
+        found = list(news.sightings)
+        for number, handle in zip(news.pinned, handles):
+            found[number] = found[number]._replace(handle=handle)
+        self._pins_left -= len(handles)
+        self.sightings += found
+        for mount_id, mount_point in news.skipped:
+            if mount_id not in self._answering:
+                self._answering[mount_id] = False
+                self.lose_patience()
+            self.skipped[mount_point] = self.skipped.get(mount_point, 0) + 1
+        if news.program:
+            self.programs.setdefault(news.program, []).append(left[0])
+        if news.done:
+            left.pop(0)
+            self.processes += news.there
+            self.unreadable += news.unreadable
+
+    def _tell_of(self, pids: Sequence[int], proc: int, tell: Tell) -> None:
+        for pid in pids:
+            if self.is_late():
+                return
+            try:
+                # An opened /proc/PID never turns into another process.
+                directory = open_directory(str(pid), proc)
+            except OSError as error:
+                is_there = error.errno not in _GONE
+                tell(_News(done=True, there=is_there, unreadable=is_there), ())
+                continue
+            try:
+                _Visit(self, pid, directory, tell).tell_all()
+            finally:
+                os.close(directory)
 
     def pins(self, sighting: Sighting) -> bool:
         if self._pins_left <= 0 or not self._pin(sighting):
@@ -164,64 +248,69 @@ class _Walk:
             self._numbers = [str(number) for number in range(count)]
         return self._numbers[:count]
 
-    def visit(self, pid: int, proc: int) -> None:
-        try:
-            # An opened /proc/PID never turns into another process.
-            directory = open_directory(str(pid), proc)
-        except OSError as error:
-            self.processes += error.errno not in _GONE
-            self.unreadable += error.errno not in _GONE
-            return
-        try:
-            visit = _Visit(self, pid, directory)
-            self.sightings.extend(visit.sightings())
-            self.processes += 1
-            self.unreadable += visit.unreadable
-        finally:
-            os.close(directory)
-
-    def answers(self, mount_id: int, mount: Optional[Mount], handle: int) -> bool:
-        """Whether the file system behind ``handle`` answers at all; if not, the link is counted as skipped.
+    def answers(self, mount_id: int, mount: Optional[Mount], foreign: Optional[str], handle: int) -> bool:
+        """Whether the file system behind ``handle`` answers at all.
 
         Each mount is asked once, by a child process with a deadline. ``mount`` is None for memfd and the like, but also
-        for a dead mount that somebody detached with umount -l.
+        for a dead mount that somebody detached with umount -l. What a user mounted may ask others in its turn.
         """
-        if mount is not None and not mount.may_never_answer:
+        if mount is not None and not mount.may_never_answer and foreign != "untrusted":
             return True
         if mount_id not in self._answering:
-            self._answering[mount_id] = answers(lambda: os.fstat(handle), self.effort.deadline)
-        if not self._answering[mount_id]:
-            name = "(detached)" if mount is None else printable(mount.mount_point)
-            self.skipped[name] = self.skipped.get(name, 0) + 1
+            self._answering[mount_id] = answers(lambda: os.fstat(handle), self.patience)
+            if not self._answering[mount_id]:
+                self.lose_patience()
         return self._answering[mount_id]
 
 
 class _Visit:
     """One process, seen through its opened /proc/PID. ``unreadable`` becomes true when it would not show everything."""
 
-    def __init__(self, walk: _Walk, pid: int, directory: int) -> None:
+    def __init__(self, walk: _Walk, pid: int, directory: int, tell: Tell) -> None:
         self.walk = walk
+        self.tell = tell
         self.pid = pid
         self.directory = directory
         self.thread = ""  # where below /proc/PID the descriptors are: with the first thread, if that lives
         self.unreadable = False
         self._mounts: Optional[Dict[int, Mount]] = None
         self._held: Set[Tuple[int, Tuple[int, int]]] = set()
+        self._seen: List[Sighting] = []
+        self._pinned: List[int] = []
+        self._handles: List[int] = []
+        self._skipped: List[Tuple[int, str]] = []
+        self._program = b""
 
-    def sightings(self) -> Iterator[Sighting]:
+    def tell_all(self) -> None:
         holder = None
         for link in self._links():
             if self.walk.is_late():
                 self.unreadable = True
-                return
+                break
             try:
                 holder = holder or _process(self.pid, self.directory, self.thread)
                 sighting = self._look(holder, link)
             except OSError as error:
                 self._note(error)
-            else:
-                if sighting is not None:
-                    yield sighting
+                continue
+            if sighting is not None:
+                if sighting.handle is not None:
+                    self._pinned.append(len(self._seen))
+                    self._handles.append(sighting.handle)
+                self._seen.append(sighting._replace(handle=None))
+            if len(self._seen) >= _AT_ONCE:
+                self._tell_what_was_seen()
+        self._tell_what_was_seen(done=True)
+
+    def _tell_what_was_seen(self, done: bool = False) -> None:
+        """Before a question that may never be answered, and now and then."""
+        if done or self._seen or self._skipped:
+            news = _News(self._seen, self._pinned, self._skipped, self._program, done, True, self.unreadable)
+            self.tell(news, self._handles)
+            self._program = b""
+        for handle in self._handles:
+            os.close(handle)
+        self._seen, self._pinned, self._handles, self._skipped = [], [], [], []
 
     def _note(self, error: OSError) -> None:
         if error.errno not in _GONE:
@@ -233,8 +322,7 @@ class _Visit:
         if not text:  # a kernel thread, a zombie, or a process whose first thread ended
             self._turn_to_a_living_thread()
             text = self._exe() if self.thread else ""
-        if text:
-            self.walk.programs.setdefault(os.fsencode(text), []).append(self.pid)
+        self._program = os.fsencode(text)
         if text.endswith(" (deleted)"):
             yield _Link("exe", self.thread + "exe", None, True, "read")
         yield from self._descriptors(self.thread)
@@ -302,6 +390,7 @@ class _Visit:
         return os.listdir(directory)
 
     def _mapped(self) -> Iterator[_Link]:
+        self._tell_what_was_seen()
         try:
             maps = read_at(self.thread + "maps", self.directory)
         except OSError as error:
@@ -347,7 +436,8 @@ class _Visit:
             return None
         mount_id = mount_id_of(handle)
         mount, foreign = self._mount(mount_id)
-        if not self.walk.answers(mount_id, mount, handle):
+        if not self.walk.answers(mount_id, mount, foreign, handle):
+            self._skipped.append((mount_id, "(detached)" if mount is None else printable(mount.mount_point)))
             return None
         if not text.endswith(DELETED) and (mount is None or not mount.fs_type.startswith(("nfs", "fuse"))):
             return None

@@ -51,6 +51,7 @@ def summary(seen: Scan, found: Sequence[Found], reporter: Reporter, questions: Q
         "processes": seen.processes,
         "unreadable_processes": seen.unreadable,
         "unvisited_processes": seen.unvisited,
+        "silent_processes": seen.silent,
         "skipped_mounts": seen.skipped,
         "count": len(files),
         "reclaimable": sum(reclaimable(deleted) for deleted in files if not in_memory(deleted)),

@@ -489,6 +489,13 @@ ansible_facts:
           type: int
           returned: always
           sample: 0
+        silent_processes:
+          description:
+            - PIDs about which the kernel gave no answer in time, as those in uninterruptible sleep. They count as unreadable, too.
+          type: list
+          elements: int
+          returned: always
+          sample: []
         skipped_mounts:
           description: Mount points that did not answer, with the number of deleted files held there.
           type: dict

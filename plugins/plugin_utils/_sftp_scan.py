@@ -113,6 +113,7 @@ class _Walk:
             processes=len(pids),
             unreadable=unreadable,
             skipped=self.skipped,
+            silent=[],
             mounts=self.own_mounts,
             unvisited=0,
             programs=self.programs,

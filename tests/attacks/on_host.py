@@ -40,10 +40,12 @@ def main() -> None:
     if "requests" in request:
         answer: Any = restore(request["requests"], None, Terms(accept=request["accept"]), lambda _line: None)
     else:
-        entries = gather(Filters())["deleted_files"]
+        facts = gather(Filters())
+        entries = facts["deleted_files"]
         links = set(request["links"])
         answer = {
             "seen": [seen(link) for link in request["links"]],
+            "summary": facts["deleted_files_summary"],
             "entries": [entry for entry in entries if links & {holder["link"] for holder in entry["holders"]}],
         }
     json.dump(answer, sys.stdout)

@@ -12,6 +12,7 @@ import json
 import shlex
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,10 +50,11 @@ class State(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What root sees of the links that are to deceive it, and what the facts tell about them."""
+    """What root sees of the links that are to deceive it, and what the facts tell about them, and of all."""
 
     seen: list[dict[str, str]]
     entries: list[dict[str, Any]]
+    summary: dict[str, Any]
 
 
 class Trial(NamedTuple):
@@ -130,6 +132,20 @@ class Stage:
                 after=self.state(attack.path),
                 names=(names, self._names(attack.path)),
             )
+
+    def keep_waiting(self, attack: Attack) -> tuple[dict[str, Any], list[dict[str, Any]], bool, float]:
+        """The summary of the facts, results of restoring by path beside an honest holder, and the seconds of both."""
+        with ExitStack() as stack:
+            stack.enter_context(self._attacked(attack))
+            stack.enter_context(self._kept(attack.path))
+            before = self.state(attack.path)
+            stack.enter_context(self._held(attack.path))
+            self._shell(f"rm {shlex.quote(attack.path)}")
+            started = time.monotonic()
+            summary = self._look([]).summary
+            results = self._restore([{"path": attack.path}], ())
+            seconds = time.monotonic() - started
+            return summary, results, self.state(attack.path) == before, seconds
 
     def _look(self, links: list[str]) -> Seen:
         return Seen(**self._on_host({"links": links}))

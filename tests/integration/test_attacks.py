@@ -12,6 +12,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
+from attacks.attack import Attack
 from attacks.cases import ATTACKS
 from attacks.stage import ForbiddenHereError, Stage
 from fleet import Fleet
@@ -144,6 +145,24 @@ def test_the_whole_way_by_ansible_and_ssh(stage, report, own_fleet, run_module, 
     trial = try_out(stage, report, attack, honest=False, restore=by_ansible)
     assert refusals(trial.results + trial.by_hand) == [set(attack.refused)]
     assert_untouched(trial)
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["silent_process", *(pytest.param(f"silent_file {answers}", marks=pytest.mark.long) for answers in range(3))],
+)
+def test_who_never_answers_keeps_nobody_waiting(stage, program):
+    """Questions about her process, or her file, wait for a file system that she serves: for ever, if she likes."""
+    if not (stage.host.root() / "dev/fuse").exists():
+        stage.host.run(["mknod", "-m", "0666", "/dev/fuse", "c", "10", "229"])
+    name, *arguments = program.split()
+    attack = Attack("14", program, name, (), arguments=tuple(arguments))
+    summary, results, is_back, seconds = stage.keep_waiting(attack)
+    assert seconds < 40
+    assert not summary["complete"]
+    assert summary["silent_processes"] or summary["skipped_mounts"] or summary["unreadable_processes"]
+    assert [result["status"] for result in results] == ["restored"]
+    assert is_back
 
 
 @pytest.fixture

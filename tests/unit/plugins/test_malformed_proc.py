@@ -230,9 +230,11 @@ def test_no_process_stops_a_scan(files: dict[str, bytes], name: bytes) -> None:
         os.symlink(real, f"{folder}/fd/3")
         os.symlink("/usr/bin/cat", f"{folder}/exe")
         directory = os.open(folder, os.O_RDONLY)
-        visit = _scan._Visit(_scan._Walk(lambda _sighting: False, Effort()), os.getpid(), directory)
+        seen = []
+        walk = _scan._Walk(lambda _sighting: False, Effort())
+        visit = _scan._Visit(walk, os.getpid(), directory, lambda news, _fds: seen.extend(news.sightings))
         try:
-            seen = list(visit.sightings())
+            visit.tell_all()
         finally:
             os.close(directory)
         if start_time(files.get("stat", b"")) is None or uid(files.get("status", b"")) is None:

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, Tell, answers, heard
 
 
 def test_an_answer() -> None:
@@ -42,3 +45,71 @@ def test_an_answer_shortly_before_the_deadline_counts() -> None:
 def test_whoever_waits_for_our_output_does_not_wait_for_the_child() -> None:
     for fd in range(3):
         assert answers(lambda fd=fd: os.fstat(fd) and time.sleep(60), 5)
+
+
+def test_what_is_told_is_heard() -> None:
+    def work(tell: Tell) -> None:
+        with open(os.devnull, "rb") as null:
+            tell({"a": [1]}, [])
+            tell("with a descriptor", [null.fileno()])
+
+    (first, second) = heard(work, 5)
+    assert first == ({"a": [1]}, [])
+    assert second[0] == "with a descriptor"
+    (fd,) = second[1]
+    assert os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+    os.close(fd)
+
+
+def test_a_message_may_be_long() -> None:
+    long = os.urandom(1 << 20)
+    assert list(heard(lambda tell: tell(long, []), 5)) == [(long, [])]
+
+
+def test_what_goes_wrong_there_goes_wrong_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(heard(lambda _tell: 1 // 0, 5))  # type: ignore[arg-type, return-value]
+
+
+def test_silence() -> None:
+    told: list[tuple[object, list[int]]] = []
+    started = time.monotonic()
+
+    def work(tell: Tell) -> None:
+        tell("so far", [])
+        time.sleep(60)
+
+    with pytest.raises(SilenceError):
+        told.extend(heard(work, 0.2))
+    assert told == [("so far", [])]
+    assert time.monotonic() - started < 2
+
+
+def test_who_computes_may_take_its_time() -> None:
+    def work(tell: Tell) -> None:
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            pass
+        tell("done", [])
+
+    assert list(heard(work, 0.2)) == [("done", [])]
+
+
+def test_a_child_that_was_killed_is_silent() -> None:
+    with pytest.raises(SilenceError):
+        list(heard(lambda _tell: os.kill(os.getpid(), signal.SIGKILL), 5))
+
+
+def test_whoever_waits_for_our_output_does_not_wait_for_the_one_who_works() -> None:
+    code = (
+        "import time\n"
+        "from ansible_collections.procfs.rescue.plugins.module_utils import _deadline\n"
+        "_deadline.os.kill = lambda *_: None  # as if it could not be killed\n"
+        "try:\n    list(_deadline.heard(lambda _tell: time.sleep(9), 0.1))\n"
+        "except _deadline.SilenceError:\n    print('silent')\n"
+    )
+    started = time.monotonic()
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=here, capture_output=True, text=True, check=True)
+    assert done.stdout == "silent\n"
+    assert time.monotonic() - started < 5

@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Tell
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
 from unit.plugins import dead_fuse
@@ -205,8 +207,20 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walk is done by this process, which may have a hand in it."""
+
+    def heard(work: Callable[[Tell], None], _seconds: float) -> Iterator[tuple[Any, list[int]]]:
+        told: list[tuple[Any, list[int]]] = []
+        work(lambda what, fds: told.append((what, [os.dup(fd) for fd in fds])))
+        return iter(told)
+
+    monkeypatch.setattr(_scan, "heard", heard)
+
+
 def test_a_name_and_an_inode_are_never_paired_wrongly(
-    tmp_path: Path, tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch
+    in_this_process: None, tmp_path: Path, tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user exchanges a descriptor of a deleted file for one of any file that root owns, between two looks at it."""
     other = tmp_path / "log"
@@ -235,7 +249,7 @@ def test_a_name_and_an_inode_are_never_paired_wrongly(
 
 @pytest.mark.parametrize("step", ["/proc/PID", "/proc/PID/fd"])
 def test_a_process_that_ends_meanwhile(
-    tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch, step: str
+    in_this_process: None, tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """It holds nothing any more, which is no fault, and the others are still seen."""
     ending, staying = holders.open(tool), holders.open(tool)
@@ -392,6 +406,45 @@ def test_a_file_system_that_never_answers_and_was_unmounted(dead: Callable[..., 
     pids, mounts = in_child(lambda: skipped(0.2), seconds=5)
     assert pid not in pids
     assert sum(mounts.values()) == 1
+
+
+def test_a_process_of_which_nothing_is_to_be_learned(
+    tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is counted as not read, and the others are still seen; each further one costs less time."""
+    silent = [holders.open(tool).pid for _number in range(8)]
+    staying = holders.open(tool)
+    tool.unlink()
+    before = scan(lambda _sighting: False)
+    real_open = _scan.open_directory
+
+    def never(name: str, dir_fd: int | None = None) -> int:
+        if name in map(str, silent):
+            time.sleep(60)
+        return real_open(name, dir_fd)
+
+    monkeypatch.setattr(_scan, "open_directory", never)
+    started = time.monotonic()
+    found = scan(lambda _sighting: False, Effort(deadline=0.4))
+    assert time.monotonic() - started < 8 * 0.4
+    pids = {one.process.pid for one in found.sightings}
+    assert staying.pid in pids
+    assert pids.isdisjoint(silent)
+    assert found.silent == silent
+    assert found.unreadable >= before.unreadable + len(silent)
+
+
+def test_the_id_of_a_mount_that_ended_meanwhile(tmp_path: Path, tool: Path, holders: Holders) -> None:
+    """It is the next one's, which may be a user's: the same id, another mount, and the path of the old one."""
+    held = holders.open(tool)
+    tool.unlink()
+    (one,) = seen(held)
+    assert one.mount is not None
+    mounts = own_mounts()
+    assert _scan._at_last(one, mounts) == one
+    for now in ({}, {one.mount.mount_id: one.mount._replace(mount_point=b"/elsewhere")}):
+        changed = _scan._at_last(one, now)
+        assert (changed.mount, changed.place, changed.host_path, changed.foreign) == (None, None, None, "untrusted")
 
 
 def test_all_processes_are_counted() -> None:

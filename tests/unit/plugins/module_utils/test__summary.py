@@ -25,7 +25,7 @@ DOCKER = b"0::/system.slice/docker-" + b"5" * 64 + b".scope\n"
 
 
 def a_scan(**changes: Any) -> Scan:
-    return Scan([], 9, 0, {}, {27: ROOT_MOUNT}, 0, {}, frozenset())._replace(**changes)
+    return Scan([], 9, 0, {}, [], {27: ROOT_MOUNT}, 0, {}, frozenset())._replace(**changes)
 
 
 def told(*found: Found, critical: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
