@@ -62,9 +62,8 @@ def main(rounds: int) -> None:
         seconds = time.monotonic() - started_at
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         print(f"{HOSTS} hosts with {len(told['entries'])} entries each, median of {rounds} rounds")
-        print(
-            f"  {size:.0f} MB of JSON, written in {seconds:.1f} s with {memory:.0f} MiB, page {page.stat().st_size / 1e6:.1f} MB"
-        )
+        written = f"{size:.0f} MB of JSON, written in {seconds:.1f} s with {memory:.0f} MiB"
+        print(f"  {written}, page {page.stat().st_size / 1e6:.1f} MB")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             figures = [opened(browser, page) for _round in range(rounds)]

@@ -108,7 +108,8 @@ def test_no_command_restarts_a_holder_before_its_rescue() -> None:
 @pytest.mark.parametrize("name", [*HOSTILE, "all:!db", "~.*", "@/etc/passwd", "a b.service", "-x", "x\\x2d.service"])
 def test_no_name_does_more_in_a_command_than_name_something(name: str) -> None:
     outdated = {"replaced": runners(units=[name])}
-    told = view(reports(h1=facts(an_entry(f"/{name}", holders=[a_holder(via="exe")]), running=outdated)))
+    run = an_entry(f"/{name}", holders=[a_holder(via="exe")])
+    told = view(reports(h1=facts(run), h2=facts(running=outdated)))
     assert told.rescue_hosts == ["h1"]
     if told.rescue_command:  # it may have a path that only looks odd
         assert yaml.safe_load(shlex.split(told.rescue_command)[-1]) == {"rescue_paths": [f"/{name}"]}
