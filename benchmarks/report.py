@@ -85,7 +85,8 @@ def multiplied(told: dict[str, Any]) -> dict[str, Any]:
         entries = []
         for entry in told["entries"]:
             holders = [
-                {**entry["holders"][0], "pid": chance.randrange(1 << 22)} for _ in range(chance.choice((1, 1, 3, 8)))
+                {**entry["holders"][0], "pid": chance.randrange(1 << 22)}
+                for _holder in range(chance.choice((1, 1, 3, 8)))
             ]
             size = chance.randrange(1 << 34)
             path = f"/srv/app/releases/{chance.getrandbits(48):x}.dat"
