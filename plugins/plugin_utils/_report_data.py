@@ -47,6 +47,7 @@ _SUMMARY = {
     "way": str,
     "ways_closed": [str],
     "skipped_mounts": {ANY: int},
+    "silent_processes": [int],
     "kinds": {ANY: int},
     "mount_points": {ANY: {**_TOTAL, "size": (int,), "free": (int,)}},
     "units": {ANY: _TOTAL},

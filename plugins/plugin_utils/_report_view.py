@@ -246,6 +246,8 @@ def unread(summary: dict[str, Any]) -> str:
         parts.append(f"{summary['unreadable_processes']} of {summary['processes']} processes could not be read")
     if summary["unvisited_processes"]:
         parts.append(f"no time for {summary['unvisited_processes']} processes")
+    if summary["silent_processes"]:
+        parts.append("no answer about processes " + ", ".join(map(str, summary["silent_processes"][:10])))
     if summary["skipped_mounts"]:
         parts.append("no answer from " + ", ".join(sorted(summary["skipped_mounts"])))
     return "; ".join(parts) or "it does not say why"

@@ -57,14 +57,16 @@ def test_unknown_is_not_reported_as_none() -> None:
             h1={"unreachable": True, "msg": "timed out"},
             h2=facts(complete=False, unreadable_processes=3, unvisited_processes=1, skipped_mounts={"/nfs": 2}),
             h3={},
+            h4=facts(complete=False, silent_processes=[7, 8]),
         )
     )
     assert troubles(told) == {
         "h1": ["could not be looked at: timed out"],
         "h3": ["could not be looked at: no answer"],
+        "h4": ["not read fully: no answer about processes 7, 8"],
         "h2": ["not read fully: 3 of 142 processes could not be read; no time for 1 processes; no answer from /nfs"],
     }, "what cannot wait comes first"
-    assert (told.totals["hosts"], told.totals["scanned"], told.totals["complete"]) == (3, 1, 0)
+    assert (told.totals["hosts"], told.totals["scanned"], told.totals["complete"]) == (4, 2, 0)
 
 
 def test_after_a_rescue() -> None:
