@@ -40,7 +40,7 @@ def paste(booted, systemd_fleet, tmp_path):
 def log(booted):
     """What a service appends to, 3 MB and deleted."""
     output = "StandardOutput=append:/var/log/pasted.log"
-    booted.run(["systemd-run", "--unit=pasted", "-p", output, "sh", "-c", "yes | head -c 3000000; sleep infinity"])
+    booted.run(["systemd-run", "--unit=pasted", "-p", output, "sh", "-c", "head -c 3000000 /dev/zero; sleep infinity"])
     path = inside(booted, "/var/log/pasted.log")
     until = time.monotonic() + 10
     while not (path.exists() and path.stat().st_size == 3_000_000) and time.monotonic() < until:

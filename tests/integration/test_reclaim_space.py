@@ -207,7 +207,7 @@ def test_defaults_of_the_action_group(host, log, start, fleet, tmp_path):
 def test_the_log_of_a_unit(booted, run_on_booted):
     """systemd opens it with O_APPEND; what was freed is in the journal."""
     output = "StandardOutput=append:/var/log/chatty.log"
-    booted.run(["systemd-run", "--unit=chatty", "-p", output, "sh", "-c", "yes | head -c 3000000; sleep infinity"])
+    booted.run(["systemd-run", "--unit=chatty", "-p", output, "sh", "-c", "head -c 3000000 /dev/zero; sleep infinity"])
     try:
         until = time.monotonic() + 10
         log = inside(booted, "/var/log/chatty.log")
