@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-restore bench-scan build check clean controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-report bench-restore bench-scan build check clean controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare report rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -23,6 +23,9 @@ rescue: inventory controller ## Bring deleted files back on your hosts: INVENTOR
 
 check: inventory controller ## Only look what could be rescued on your hosts: INVENTORY=hosts.yml
 	@$(in_venv) ansible-playbook procfs.rescue.check -i "$(INVENTORY)" $(ARGS)
+
+report: inventory controller ## Write a page of what deleted files your hosts hold: INVENTORY=hosts.yml
+	@$(in_venv) ansible-playbook procfs.rescue.report -i "$(INVENTORY)" $(ARGS)
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 
@@ -77,9 +80,12 @@ matrix: prepare ## The same against other releases of ansible-core and Python, a
 ways: prepare ## Which way leads into a host after what was lost: the table of README.md, from real hosts
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python tests/ways.py
 
-bench: bench-scan ## Benchmarks
+bench: bench-scan bench-report ## Benchmarks
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py facts $(ROUNDS)
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py rescue $(ROUNDS)
+
+bench-report: prepare ## The report of 1,000 hosts: how large, how long until its reader can use it
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/report.py $(ROUNDS)
 
 # In a /proc of its own.
 bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUNDS=5

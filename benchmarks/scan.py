@@ -64,6 +64,7 @@ def main(rounds: int) -> list[Row]:
             f"{PROCESSES * MAPS:,} mappings",
             {
                 "C walk, getdents and readlink only (floor)": [str(programs / "walk")],
+                "the same and read all maps": [str(programs / "walk"), "maps"],
                 "our walk over the descriptors": [sys.executable, "-c", OURS, "descriptors"],
                 "our scan, with maps and grouping": [sys.executable, "-c", OURS, "all", str(deleted)],
                 "our module, whole process": ["sh", "-c", _module_command()],

@@ -10,6 +10,8 @@ import os
 from fnmatch import fnmatchcase
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
+from ansible.module_utils.common.text.formatters import human_to_bytes
+
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS, group
@@ -71,6 +73,18 @@ class Filters(NamedTuple):
         return (not self.paths or _are_at(names, self.paths)) and not _are_at(names, self.excludes)
 
 
+def bytes_of(options: Dict[str, Any], name: str) -> int:
+    """What an option such as 10M or 1G means. Raises RescueError."""
+    try:
+        size = int(human_to_bytes(options[name]))
+    except ValueError as error:
+        text = "%s must be a size such as 4096, 10M or 1G, it is %r." % (name, options[name])
+        raise RescueError(text) from error
+    if size < 0:
+        raise RescueError("%s must not be negative." % name)
+    return size
+
+
 class Listing(NamedTuple):
     """How the wanted entries are listed; ``checksum`` is an algorithm."""
 
@@ -93,7 +107,7 @@ def gather(
     """``deleted_files`` (what ``filters`` want) and ``deleted_files_summary`` (of all). Raises OSError."""
     seen = host.scan(lambda _sighting: False, effort)
     reporter = Reporter(host)
-    places = _Places(seen.mounts, host)
+    places = Places(seen.mounts, host)
     try:
         found = [Found(deleted, places.state(deleted)) for deleted in group(seen.sightings)]
         wanted = [one for one in found if filters.want(one, reporter)]
@@ -140,7 +154,7 @@ def _digest(deleted: DeletedFile, algorithm: str, host: Host) -> Optional[str]:
     return None
 
 
-class _Places:
+class Places:
     """Where the files had their names: what has the name now, and what the judge has against restoring in place."""
 
     def __init__(self, mounts: Dict[int, Mount], host: Host) -> None:

@@ -8,10 +8,8 @@
 
 from typing import Any, Dict
 
-from ansible.module_utils.common.text.formatters import human_to_bytes
-
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, bytes_of, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
@@ -64,7 +62,7 @@ def run_facts(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
     """
     try:
         names = ("paths", "excludes", "kinds", "states", "users", "units", "via")
-        filters = Filters(min_size=_bytes(params["min_size"]), **{name: params[name] for name in names})
+        filters = Filters(min_size=bytes_of(params, "min_size"), **{name: params[name] for name in names})
         effort = Effort(params["deadline"], params["timeout"], params["threads"])
         questions = Questions(parsed_rules(params["harmless"]), params["careful_units"], params["critical_paths"])
         limit = params["limit"]
@@ -78,10 +76,3 @@ def run_facts(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
     except OSError as error:
         msg = "The host's processes could not be looked at: %s." % fault(error)
         return {"changed": False, "failed": True, "msg": msg}
-
-
-def _bytes(size: str) -> int:
-    try:
-        return int(human_to_bytes(size))
-    except ValueError as error:
-        raise RescueError("min_size must be a size such as 4096, 10M or 1G, it is %r." % size) from error

@@ -46,15 +46,15 @@ def read_at(name: str, dir_fd: Optional[int] = None) -> bytes:
         os.close(fd)
 
 
-def reopen(handle: int) -> int:
-    """A readable descriptor of the very file that an O_PATH ``handle`` leads to; only for regular files.
+def reopen(handle: int, flags: int = os.O_RDONLY) -> int:
+    """A readable (or writable) descriptor of the very file that an O_PATH ``handle`` leads to; only for regular files.
 
     Raises RescueError where a holder has a lease on it (fcntl(2)) and does not give it up when the kernel asks it to.
     """
     until = time.monotonic() + _LEASE_SECONDS
     while True:
         try:
-            return os.open("/proc/self/fd/%d" % handle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return os.open("/proc/self/fd/%d" % handle, flags | os.O_NONBLOCK | os.O_CLOEXEC)
         except BlockingIOError as error:
             if time.monotonic() > until:
                 raise RescueError(
@@ -113,6 +113,19 @@ def readable(sighting: Sighting) -> Iterator[int]:
 
     Raises RescueError where the link leads elsewhere by now, or where the file cannot be read in time.
     """
+    with _opened(sighting, os.O_RDONLY) as fd:
+        yield fd
+
+
+@contextmanager
+def writable(sighting: Sighting) -> Iterator[int]:
+    """The same for writing."""
+    with _opened(sighting, os.O_WRONLY) as fd:
+        yield fd
+
+
+@contextmanager
+def _opened(sighting: Sighting, flags: int) -> Iterator[int]:
     try:
         pin = os.open(sighting.link, os.O_PATH | os.O_CLOEXEC) if sighting.handle is None else sighting.handle
     except FileNotFoundError as error:
@@ -128,7 +141,7 @@ def readable(sighting: Sighting) -> Iterator[int]:
             raise RescueError(other, ["holder_changed"])
         if not now.is_regular:
             raise RescueError("%s leads to no regular file." % sighting.link, ["not_regular"])
-        fd = reopen(pin)
+        fd = reopen(pin, flags)
     finally:
         if sighting.handle is None:
             close(pin)

@@ -59,6 +59,12 @@ def mount_id(fdinfo: bytes) -> Optional[int]:
     return int(match.group(1)) if match else None
 
 
+def flags(fdinfo: bytes) -> Optional[int]:
+    """The flags that a descriptor was opened with (open(2)), as far as they still hold."""
+    match = re.search(rb"^flags:\t0([0-7]{1,11})$", fdinfo, re.M)
+    return int(match.group(1), 8) if match else None
+
+
 def mounts(mountinfo: bytes) -> Dict[int, Mount]:
     """The rows of /proc/PID/mountinfo by mount id; a row that is cut off or odd is left out."""
     return {mount.mount_id: mount for mount in _rows(mountinfo)}

@@ -185,12 +185,13 @@ def _address(line: str) -> Address:
 
 
 def _is_active(name: str) -> bool:
-    return subprocess.call(["systemctl", "is-active", "--quiet", name]) == 0
+    command = ["systemctl", "is-active", "--quiet", name]
+    return subprocess.call(command) == 0  # pylint: disable=ansible-bad-function
 
 
 def _run(command: List[str]) -> str:
     try:
-        done = subprocess.run(  # noqa: UP022  (Python 3.6)
+        done = subprocess.run(  # noqa: UP022  (Python 3.6)  # pylint: disable=ansible-bad-function
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, LC_ALL="C"), check=False
         )
     except FileNotFoundError as error:

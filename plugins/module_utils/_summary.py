@@ -100,17 +100,21 @@ def _mount_points(files: Iterable[DeletedFile], mounts: Dict[int, Mount], host: 
         theirs = deleted.sightings[0].mount
         if theirs is None:
             continue  # of the kernel's own
-        ours = [mount for mount in mounts.values() if mount.device == theirs.device]
-        name = ELSEWHERE
-        if ours:
-            mount = min(ours, key=lambda one: (len(one.root), len(one.mount_point)))
-            name = printable(mount.mount_point)
-            known[name] = mount
+        ours = mount_of_ours(theirs, mounts)
+        name = ELSEWHERE if ours is None else printable(ours.mount_point)
+        if ours is not None:
+            known[name] = ours
         rows.append((deleted, [name]))
     table = _totals(rows)
     for name, row in table.items():
         row["size"], row["free"] = _room(known[name], mounts, host) if name in known else (None, None)
     return table
+
+
+def mount_of_ours(theirs: Mount, mounts: Dict[int, Mount]) -> Optional[Mount]:
+    """The mount of the same file system that shows most of it on this host, whoever else has it mounted where."""
+    ours = [mount for mount in mounts.values() if mount.device == theirs.device]
+    return min(ours, key=lambda one: (len(one.root), len(one.mount_point))) if ours else None
 
 
 def _room(mount: Mount, mounts: Dict[int, Mount], host: Host) -> Tuple[Optional[int], Optional[int]]:

@@ -24,8 +24,6 @@ from ansible.utils.display import Display
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import PARAMIKO_ERROR, Client, Pipe
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
 
 Result = dict[str, Any]
 
@@ -128,8 +126,8 @@ class _Ways:
 
     def _module(self) -> Result:
         result: Result = self.action._execute_module(module_args=self.module_args, task_vars=self.task_vars)
-        # Whatever the module says of itself has this, even if Python had to say it.
-        if "invocation" in result or "Traceback" in str(result.get("module_stderr")):
+        # Only what is no answer of the module is handed on as it came; a traceback says at least that Python runs.
+        if "module_stdout" not in result or "Traceback" in str(result.get("module_stderr")):
             return self.by_module(result)
         said = (str(result.get(name) or "").strip() for name in ("module_stderr", "module_stdout", "msg"))
         raise _ClosedError(next((text for text in said if text), "it said nothing"))
@@ -160,6 +158,10 @@ class _Ways:
         return self._sftp([f"-o{name}={value}".encode() for name, value in settings.items()])
 
     def _sftp(self, first_options: list[bytes]) -> Result:
+        # paramiko costs a fifth of a second for each host, which most do not need.
+        from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import PARAMIKO_ERROR, Client, Pipe
+        from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
+
         if PARAMIKO_ERROR is not None:
             raise _ClosedError("the controller's Python has no paramiko: install it there (pip install paramiko)")
         connection = self.action._connection

@@ -9,6 +9,7 @@ import hashlib
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleet import programs
@@ -25,14 +26,14 @@ _COMMAND = [
 ]
 
 
-def tree(release: str = "") -> str:
-    """The path of the tree of a ``release`` (its code name; the machine's own by default).
+def tree(release: str = "", packages: Sequence[str] = ()) -> str:
+    """The path of the tree of a ``release`` (its code name; the machine's own by default), with ``packages`` besides.
 
     It takes half a minute to make when this very one is not there yet.
     """
     own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     codename = release or own
-    key = hashlib.sha256("\n".join([codename, *_COMMAND]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\n".join([codename, *_COMMAND, *packages]).encode()).hexdigest()[:16]
     folder = _TREES / f"{codename}-{key}"
     # Its setuid programs are for nobody on this machine.
     _TREES.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,17 +42,18 @@ def tree(release: str = "") -> str:
         if not folder.exists():
             draft = _TREES / "draft"
             shutil.rmtree(draft, ignore_errors=True)
-            _make(draft, _sources(own).replace(f" {own} ", f" {codename} "))
+            _make(draft, packages, _sources(own).replace(f" {own} ", f" {codename} "))
             draft.rename(folder)
     return str(folder)
 
 
-def _make(folder: Path, sources: str) -> None:
+def _make(folder: Path, packages: Sequence[str], sources: str) -> None:
     programs.find("mmdebstrap")
     # What it mounts goes with it, even if it is killed.
     apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    included = [f"--include={name}" for name in packages]
     done = subprocess.run(
-        [*apart, *_COMMAND, "", str(folder), "-"], input=sources, capture_output=True, text=True, check=False
+        [*apart, *_COMMAND, *included, "", str(folder), "-"], input=sources, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise FleetError(f"A Debian tree could not be made: {done.stderr.strip()}")

@@ -21,6 +21,7 @@ from fleet import Fleet, Host
 from fleet.controller import environment, program
 
 BASH = "/usr/bin/bash"
+PAGE = Path(__file__).resolve().parents[2] / ".work" / "drill"
 
 
 class State(NamedTuple):
@@ -68,6 +69,15 @@ def playbook(fleet: Fleet, report: Path) -> int:
         f"rescue_report_path={report}",
     ]
     return subprocess.run(command, env=environment(), check=False).returncode
+
+
+def page(fleet: Fleet, report: Path) -> Path:
+    """What the fleet holds now and what was rescued, as a page that stays when the fleet is gone."""
+    dest = PAGE / "report.html"
+    command = [program("ansible-playbook"), "procfs.rescue.report", "-i", str(fleet.inventory())]
+    variables = {"report_dest": str(dest), "report_from": [str(report)], "report_gather": True}
+    subprocess.run([*command, "-e", json.dumps(variables)], env=environment(), stdout=subprocess.DEVNULL, check=True)
+    return dest
 
 
 def table(rows: list[list[str]]) -> str:
@@ -122,6 +132,7 @@ def drill(count: int) -> bool:
             fine = fine and after == before[host.name] and rows[-1][-1] == "yes"
         print(table(rows))
         print("\nAll hosts have their own bash back." if fine else "\nNOT all hosts are rescued.")
+        print(f"To look at: {page(fleet, report)}")
         print("On your own hosts:  make rescue INVENTORY=hosts.yml")
         return fine
 

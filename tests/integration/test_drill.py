@@ -49,6 +49,8 @@ def test_the_drill_shows_the_loss_and_brings_everything_back():
     (row,) = [line for line in output.splitlines() if line.startswith("h2  ") and "/exe" in line]
     assert row.split()[1:4] == [digest[:12], digest[:12], "yes"] and row.endswith("yes") and "0755 0:0, kept" in row
     assert "make rescue INVENTORY=hosts.yml" in output
+    (page,) = [Path(line.partition(": ")[2]) for line in output.splitlines() if line.startswith("To look at: ")]
+    assert page.read_text(encoding="utf-8").count("<bdi>restored</bdi>") == 2
     assert hashlib.sha256(Path("/usr/bin/bash").read_bytes()).hexdigest() == digest
 
 

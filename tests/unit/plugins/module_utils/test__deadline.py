@@ -2,8 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -53,7 +51,7 @@ def test_what_is_told_is_heard() -> None:
             tell({"a": [1]}, [])
             tell("with a descriptor", [null.fileno()])
 
-    (first, second) = heard(work, 5)
+    first, second = list(heard(work, 5))
     assert first == ({"a": [1]}, [])
     assert second[0] == "with a descriptor"
     (fd,) = second[1]

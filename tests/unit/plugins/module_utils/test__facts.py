@@ -2,15 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, _Places, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, Places, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found
@@ -224,7 +222,7 @@ def test_many_folders(tmp_path: Path, holders: Holders) -> None:
 def test_a_name_that_nfs_gave_is_not_the_one_it_had() -> None:
     """Its own .nfs name is there, which does not mean that another file replaced it."""
     deleted = a_deleted_file(a_sighting(path=b"/srv/.nfs0000000012345678"), kind="nfs_silly")
-    places = _Places({}, LOCAL)
+    places = Places({}, LOCAL)
     assert places.state(deleted) == "unknown"
 
 

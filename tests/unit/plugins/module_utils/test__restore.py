@@ -2,8 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 import base64
 import grp
 import hashlib
@@ -501,7 +499,8 @@ def test_nothing_below_a_folder(top: Path) -> None:
 
 def test_what_never_had_a_name_was_not_deleted_below_a_folder(top: Path, holders: Holders) -> None:
     """Programs keep nameless scratch files (O_TMPFILE): they are no reason for a failure."""
-    held = holders.keep(fd := os.open(top, os.O_TMPFILE | os.O_RDWR))
+    fd = os.open(top, os.O_TMPFILE | os.O_RDWR)
+    held = holders.keep(fd)
     os.close(fd)
     assert held.pid
     assert restored(below=top) == []

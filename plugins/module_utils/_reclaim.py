@@ -1,0 +1,432 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""reclaim: frees the blocks of deleted files that nobody can read again, while their holders go on.
+
+scan -> group -> judge -> archive -> scan and judge again -> free -> compare the room of the file systems.
+"""
+
+import ctypes
+import errno
+import os
+import time
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import paths_of, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Places, bytes_of
+from ansible_collections.procfs.rescue.plugins.module_utils._group import group
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at, unpin, writable
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import Claim
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    DeletedFile,
+    Effort,
+    File,
+    Mount,
+    Sighting,
+    Terms,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+from ansible_collections.procfs.rescue.plugins.module_utils._summary import ELSEWHERE, Found, mount_of_ours
+
+# name -> what it means to a person. The names are public: options, results and documentation use them.
+REASONS = {
+    "not_regular": "it is no ordinary file of a file system",
+    "not_removed": "its name is not free, or cannot be seen from here",
+    "linked": "a link to it is left, or it lies in the lower layer of an overlay: it would free nothing",
+    "may_read": "a holder may read it again (readable: true for this very inode, if that does not matter)",
+    "mapped": "a holder maps or executes it and would be killed",
+    "sparse_writer": "a holder writes at an offset of its own and goes on there (sparse_writer: true, if that is well)",
+    "max_bytes": "more than max_bytes would be freed with it",
+    "not_archived": "it could not be archived",
+    "changed": "it changed while it was archived, and not only at its end",
+    "failed": "it could not be freed",
+}
+
+# The room of some file systems shows what was freed only after a moment, that of Btrfs when it was committed.
+_SETTLE_SECONDS = 5.0
+# What others write and free meanwhile is no reason to say that less came free.
+_SLACK = 1024 * 1024
+
+_APPEND = 0o2000
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+
+
+class Choice(NamedTuple):
+    """Which files are meant: by ``path`` or ``claim`` one, else all that the ``filters`` want."""
+
+    path: Optional[bytes]
+    claim: Optional[Claim]
+    filters: Filters
+
+    @property
+    def is_one(self) -> bool:
+        return self.path is not None or self.claim is not None
+
+    def means(self, found: Found, reporter: Reporter) -> bool:
+        deleted = found.deleted
+        if self.claim is not None:
+            return any(_is_claimed(self.claim, one) for one in deleted.sightings)
+        if self.path is not None and not any(self.path in paths_of(one) for one in deleted.sightings):
+            return False
+        return self.filters.want(found, reporter)
+
+
+class Manner(NamedTuple):
+    """How they are freed. ``keep_last`` and ``max_bytes`` are bytes, ``archive`` is a folder on the host."""
+
+    readable: bool = False
+    sparse_writer: bool = False
+    keep_last: int = 0
+    max_bytes: Optional[int] = None
+    archive: Optional[bytes] = None
+    check_mode: bool = False
+
+
+Identity = Tuple[int, int]
+
+
+class _Candidate(NamedTuple):
+    deleted: DeletedFile
+    reasons: List[str]
+
+    @property
+    def best(self) -> Sighting:
+        return self.deleted.sightings[0]
+
+    @property
+    def writers(self) -> List[Sighting]:
+        return [one for one in self.deleted.sightings if one.access != "read" and one.via == "fd"]
+
+    def freeable(self, manner: Manner) -> int:
+        return 0 if self.reasons else max(0, self.deleted.file.allocated - manner.keep_last)
+
+
+def choice_from(options: Dict[str, Any]) -> Choice:
+    """From the options ``path``, ``path_b64``, ``source``, ``paths``, ``excludes``, ``units``, ``min_size``.
+
+    Raises RescueError.
+    """
+    path = path_bytes(options)
+    claim = None
+    if options["source"] is not None:
+        claim = wish_from({"source": options["source"]}).claim
+        if claim.device is None or claim.inode is None:
+            raise RescueError("source must be an entry of deleted_files or one of its holders, with device and inode.")
+    if path is None and claim is None and not options["paths"] and not options["units"]:
+        raise RescueError("Say which files are meant: path, source, paths or units.")
+    filters = Filters(
+        paths=options["paths"],
+        excludes=options["excludes"],
+        units=options["units"],
+        min_size=bytes_of(options, "min_size"),
+    )
+    return Choice(path, claim, filters)
+
+
+def manner_from(options: Dict[str, Any], choice: Choice, check_mode: bool) -> Manner:
+    """From the options with the names of its fields. Raises RescueError."""
+    if options["readable"] and choice.claim is None:
+        raise RescueError("readable is for one very inode: give source.")
+    keep_last = bytes_of(options, "keep_last")
+    if options["readable"] and keep_last:
+        raise RescueError(
+            "A file that may be read again is cut off as a whole: keep_last and readable exclude each other."
+        )
+    return Manner(
+        readable=options["readable"],
+        sparse_writer=options["sparse_writer"],
+        keep_last=keep_last,
+        max_bytes=None if options["max_bytes"] is None else bytes_of(options, "max_bytes"),
+        archive=path_bytes({"path": options["archive"]}),
+        check_mode=check_mode,
+    )
+
+
+def reclaim(choice: Choice, manner: Manner, deadline: float, log: Callable[[str], None], host: Host) -> Dict[str, Any]:
+    """``files``, one result per chosen file, ``freed`` bytes of all, and ``mount_points`` with their room.
+
+    ``log`` gets a line for each file that was freed. Raises OSError, and RescueError where nothing may be freed at all.
+    """
+    work = _Work(choice, manner, Effort(deadline=deadline, threads=True), log, host)
+    chosen = work.look(set())
+    if choice.is_one and not chosen:
+        raise RescueError("No process holds that file: there is nothing to free.", ["not_held"])
+    _limit(chosen.values(), manner)
+    archived = work.archive(chosen.values())
+    if manner.check_mode:
+        results = [
+            _told(one, "would_free", one.freeable(manner), archived.get(identity)) for identity, one in chosen.items()
+        ]
+        return {"files": results, "freed": sum(one["freed"] for one in results), "mount_points": {}}
+    # Right before it is done everything is looked at again: somebody may have opened or mapped it meanwhile.
+    wanted = {identity for identity, one in chosen.items() if not one.reasons}
+    try:
+        again = work.look(wanted) if wanted else {}
+        chosen.update((identity, one) for identity, one in again.items() if identity in wanted)
+        return work.free([(one, archived.get(identity)) for identity, one in chosen.items()], set(again) & wanted)
+    finally:
+        work.end()
+
+
+class _Work:
+    def __init__(self, choice: Choice, manner: Manner, effort: Effort, log: Callable[[str], None], host: Host) -> None:
+        self.choice = choice
+        self.manner = manner
+        self.effort = effort
+        self.log = log
+        self.host = host
+        self.reporter = Reporter(host)
+        self.mounts: Dict[int, Mount] = {}
+        self._pinned: List[Sighting] = []
+
+    def end(self) -> None:
+        unpin(self._pinned)
+
+    def look(self, wanted: Set[Identity]) -> Dict[Identity, _Candidate]:
+        """All candidates as they are now; of those ``wanted`` the file is held from here on."""
+        seen = self.host.scan(lambda one: one.file.identity in wanted, self.effort)
+        self._pinned = seen.sightings
+        self.mounts = seen.mounts
+        if not seen.is_complete:
+            raise RescueError(
+                "Not all of this host could be looked at (unreadable processes: %d, mounts that did not answer: %s). "
+                "It is not known who else holds a file, so nothing is freed. It needs root (become)."
+                % (seen.unreadable, ", ".join(sorted(seen.skipped)) or "none"),
+                ["incomplete"],
+            )
+        places = Places(seen.mounts, self.host)
+        try:
+            everything = [Found(deleted, places.state(deleted)) for deleted in group(seen.sightings)]
+        finally:
+            places.close()
+        meant = [found for found in everything if self.choice.means(found, self.reporter)]
+        return {found.deleted.file.identity: _Candidate(found.deleted, _reasons(found, self.manner)) for found in meant}
+
+    def archive(self, chosen: Iterable[_Candidate]) -> Dict[Identity, Dict[str, Any]]:
+        """Copies out what is to be freed, verified; what could not be is refused. Gives the results of the copies."""
+        if self.manner.archive is None:
+            return {}
+        ready = [one for one in chosen if not one.reasons]
+        self._check_archive(self.manner.archive, ready)
+        requests = []
+        for one in ready:
+            name = b"%s.%d" % (os.path.basename(one.best.path), one.deleted.file.inode)
+            dest = path_fields(os.path.join(self.manner.archive, name), "dest")
+            requests.append(dict(dest, source=self.reporter.holder(one.best)))
+        results = restore(requests, None, Terms(check_mode=self.manner.check_mode), self.log, self.host)
+        for one, result in zip(ready, results):
+            if result["status"] not in ("restored", "restorable"):
+                one.reasons.append("not_archived")
+        return {one.deleted.file.identity: result for one, result in zip(ready, results)}
+
+    def _check_archive(self, path: bytes, ready: Iterable[_Candidate]) -> None:
+        folder = self.host.open_folder(path, self.mounts)
+        self.host.close(folder.fd)
+        for one in ready:
+            if folder.place is not None and one.best.place is not None and folder.place.device == one.best.place.device:
+                raise RescueError(
+                    "The archive %s is on the file system of %s: what is copied there frees nothing. Give a folder on "
+                    "another one." % (printable(path), printable(one.best.path))
+                )
+
+    def free(
+        self, files: Iterable[Tuple[_Candidate, Optional[Dict[str, Any]]]], pinned: Set[Identity]
+    ) -> Dict[str, Any]:
+        rooms = _Rooms(self.mounts)
+        results = []
+        for one, copy in files:
+            status, freed = "refused", 0
+            if not one.reasons and one.deleted.file.identity not in pinned:
+                status = "gone"  # its last holder ended meanwhile, and that freed it
+            elif not one.reasons:
+                try:
+                    freed = self._free(one, copy, rooms)
+                    status = "freed"
+                except (OSError, RescueError) as error:
+                    one.reasons.extend(getattr(error, "reasons", None) or ["failed"])
+                    results.append(_told(one, "failed", 0, copy, _sentence(error)))
+                    continue
+            results.append(_told(one, status, freed, copy))
+        return {
+            "files": results,
+            "freed": sum(result["freed"] for result in results),
+            "mount_points": rooms.compared(),
+        }
+
+    def _free(self, one: _Candidate, copy: Optional[Dict[str, Any]], rooms: "_Rooms") -> int:
+        with writable(one.best) as fd:
+            rooms.before(one.best, fd)
+            before = file_of(fd)
+            if before.nlink:
+                raise RescueError("It was linked again.", ["linked"])
+            length = self._cut(one, copy, before)
+            if length is None:
+                os.ftruncate(fd, 0)
+            else:
+                _punch(fd, length)
+            os.fsync(fd)
+            freed = max(0, before.allocated - file_of(fd).allocated)
+            rooms.after(one.best, freed)
+        self.log("freed %d bytes of %s (%s, inode %d)" % (freed, printable(one.best.path), one.best.link, before.inode))
+        return freed
+
+    def _cut(self, one: _Candidate, copy: Optional[Dict[str, Any]], file: File) -> Optional[int]:
+        """How much is freed from the beginning on, the size staying as it is; None where all is cut off."""
+        keep = file.size - self.manner.keep_last if self.manner.keep_last else None
+        if copy is None:
+            return None if keep is None else max(0, keep)
+        unchanged = copy["consistent"] and (copy["size"], copy["mtime"]) == (file.size, file.mtime_ns / 1e9)
+        if self.manner.readable:
+            if unchanged:
+                return None
+            raise RescueError("It changed while it was archived.", ["changed"])
+        if not unchanged and not (file.size >= copy["size"] and all(_appends(one) for one in one.writers)):
+            raise RescueError("It changed while it was archived.", ["changed"])
+        # What was written since is not in the archive, and stays.
+        archived = int(copy["size"])
+        return archived if keep is None else max(0, min(archived, keep))
+
+
+class _Rooms:
+    """The free bytes of file systems before and after."""
+
+    def __init__(self, mounts: Dict[int, Mount]) -> None:
+        self._mounts = mounts
+        self._handles: Dict[str, int] = {}
+        self._rows: Dict[str, Dict[str, Any]] = {}
+
+    def before(self, sighting: Sighting, fd: int) -> None:
+        name = self._name(sighting)
+        if name not in self._rows:
+            self._handles[name] = os.dup(fd)
+            self._rows[name] = {"free_before": _free_bytes(fd), "freed": 0}
+
+    def after(self, sighting: Sighting, freed: int) -> None:
+        self._rows[self._name(sighting)]["freed"] += freed
+
+    def compared(self) -> Dict[str, Dict[str, Any]]:
+        until = time.monotonic() + _SETTLE_SECONDS
+        for name, row in self._rows.items():
+            fd = self._handles[name]
+            while True:
+                row["free_after"] = _free_bytes(fd)
+                gained = row["free_after"] - row["free_before"]
+                if gained + _SLACK >= row["freed"] or time.monotonic() > until:
+                    break
+                ctypes.CDLL(None).syncfs(fd)
+                time.sleep(0.1)
+            os.close(fd)
+            if gained + _SLACK < row["freed"]:
+                row["less_because"] = (
+                    "%d bytes less came free than were cut off: snapshots or reflinks have them still, or what is left "
+                    "of their extents (Btrfs), or others wrote meanwhile." % (row["freed"] - gained)
+                )
+        return self._rows
+
+    def _name(self, sighting: Sighting) -> str:
+        ours = None if sighting.mount is None else mount_of_ours(sighting.mount, self._mounts)
+        return ELSEWHERE if ours is None else printable(ours.mount_point)
+
+
+def _free_bytes(fd: int) -> int:
+    found = os.fstatvfs(fd)
+    return found.f_bfree * found.f_frsize
+
+
+def _punch(fd: int, length: int) -> None:
+    """Frees the first ``length`` bytes; the size stays, and who reads them reads zeros (fallocate(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fallocate = libc.fallocate64 if hasattr(libc, "fallocate64") else libc.fallocate  # where offsets have 32 bits
+    if length and fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_longlong(0), ctypes.c_longlong(length)):
+        number = ctypes.get_errno()
+        if number == errno.EOPNOTSUPP:
+            raise RescueError("Its file system cannot free a part of a file.")
+        raise OSError(number, os.strerror(number))
+
+
+def _reasons(found: Found, manner: Manner) -> List[str]:
+    deleted = found.deleted
+    reasons = []
+    if deleted.kind != "regular":
+        reasons.append("not_regular")
+    if found.state != "removed":
+        reasons.append("not_removed")
+    if deleted.file.nlink:
+        reasons.append("linked")
+    if any(one.via != "fd" for one in deleted.sightings):
+        reasons.append("mapped")
+    if not manner.readable and any(one.access != "write" for one in deleted.sightings):
+        reasons.append("may_read")
+    writers = _Candidate(deleted, []).writers
+    # What is only cut at its beginning keeps its size, and nobody's offset matters.
+    cut_off = manner.readable or not (manner.keep_last or manner.archive)
+    if cut_off and not manner.sparse_writer and not all(_appends(one) for one in writers):
+        reasons.append("sparse_writer")
+    return reasons
+
+
+def _appends(sighting: Sighting) -> bool:
+    """False also where the descriptor is gone: then it is looked at again anyway."""
+    try:
+        flags = _procfs.flags(read_at(sighting.link.replace("/fd/", "/fdinfo/")))
+    except OSError:
+        return False
+    return flags is not None and bool(flags & _APPEND)
+
+
+def _is_claimed(claim: Claim, sighting: Sighting) -> bool:
+    values = (sighting.process.pid, sighting.process.start_time, sighting.file.device, sighting.file.inode)
+    return all(wanted in (None, value) for wanted, value in zip(claim, values))
+
+
+def _limit(chosen: Iterable[_Candidate], manner: Manner) -> None:
+    """Refuses what goes beyond ``max_bytes``, the largest files first."""
+    left = manner.max_bytes
+    if left is None:
+        return
+    for one in sorted(chosen, key=lambda one: -one.deleted.file.allocated):
+        if one.reasons:
+            continue
+        if one.freeable(manner) > left:
+            one.reasons.append("max_bytes")
+        else:
+            left -= one.freeable(manner)
+
+
+def _told(one: _Candidate, status: str, freed: int, copy: Optional[Dict[str, Any]], why: str = "") -> Dict[str, Any]:
+    file, path = one.deleted.file, one.best.host_path or one.best.path
+    if one.reasons and status != "failed":
+        status = "refused"
+    what = {
+        "freed": "%d bytes of %s were freed" % (freed, printable(path)),
+        "would_free": "%d bytes of %s would be freed" % (freed, printable(path)),
+        "gone": "%s is not held any more" % printable(path),
+    }.get(status, "%s was left as it is" % printable(path))
+    because = "; ".join("%s (%s)" % (REASONS[reason], reason) for reason in one.reasons if reason in REASONS)
+    result = dict(
+        path_fields(path),
+        status=status,
+        freed=freed,
+        refused=list(one.reasons),
+        msg=": ".join(part for part in (what, because, why) if part) + ".",
+        size=file.size,
+        allocated=file.allocated,
+        device=file.device,
+        inode=file.inode,
+        link=one.best.link,
+    )
+    if copy is not None:
+        result.update(archived=copy)
+    return result
+
+
+def _sentence(error: Exception) -> str:
+    return fault(error) if isinstance(error, OSError) else str(error).rstrip(".")

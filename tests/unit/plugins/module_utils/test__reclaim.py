@@ -1,0 +1,649 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real files of real processes. Each check has a case of its own, and one that shows what it is good for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils import _reclaim
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import unpin
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import (
+    Choice,
+    Manner,
+    choice_from,
+    manner_from,
+    reclaim,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
+from unit.plugins.holders import Holders, wait_until
+
+SIZE = 1_000_000
+TEXT = b"x" * SIZE
+
+# Opens what it is told with these flags, then does what the lines of its input say.
+PROGRAM = """
+import mmap, os, sys
+fd = os.open(sys.argv[1], int(sys.argv[2]))
+print("ready", flush=True)
+for line in sys.stdin:
+    exec(line)
+    print("done", flush=True)
+"""
+APPEND = os.O_WRONLY | os.O_APPEND
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, APPEND_ONLY = 0x80086601, 0x40086602, 0x20
+
+
+def scan_here(pin: Callable[[Sighting], bool], effort: Effort) -> Scan:
+    """This machine may hide something from its root, which has nothing to do with the files of these tests."""
+    return scan(pin, effort)._replace(unreadable=0, skipped={})
+
+
+HERE = LOCAL._replace(scan=scan_here)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log"
+    path.write_bytes(TEXT)
+    return path
+
+
+@pytest.fixture
+def program(holders: Holders) -> Callable[..., int]:
+    def start(path: Path, flags: int = APPEND) -> int:
+        pid = holders.start(sys.executable, "-c", PROGRAM, path, str(flags))
+        holders.expect(pid, b"ready\n")
+        return pid
+
+    return start
+
+
+@pytest.fixture
+def tell(holders: Holders) -> Callable[[int, str], None]:
+    def say(pid: int, line: str) -> None:
+        holders.say(pid, line.encode() + b"\n")
+        holders.expect(pid, b"done\n")
+
+    return say
+
+
+def freed(path: Path, host: Host = HERE, **manner: Any) -> dict[str, Any]:
+    choice = Choice(None, None, Filters(paths=[str(path)]))
+    return reclaim(choice, Manner(**manner), 5, lambda _line: None, host)
+
+
+def only(path: Path, **manner: Any) -> tuple[str, list[str]]:
+    """What became of the one file."""
+    (result,) = freed(path, **manner)["files"]
+    return result["status"], result["refused"]
+
+
+def state_of(pid: int) -> os.stat_result:
+    link = next(link for link in Path(f"/proc/{pid}/fd").iterdir() if "/log" in os.readlink(link))
+    return link.stat()
+
+
+def test_a_log(log: Path, program: Callable[..., int], tell: Callable[[int, str], None]) -> None:
+    pid = program(log)
+    log.unlink()
+    lines: list[str] = []
+    choice = Choice(None, None, Filters(paths=[str(log)]))
+    before = state_of(pid).st_blocks * 512
+    told = reclaim(choice, Manner(check_mode=True), 5, lines.append, HERE)
+    assert (told["freed"], told["files"][0]["status"], lines) == (before, "would_free", [])
+    assert state_of(pid).st_size == SIZE
+    answer = reclaim(choice, Manner(), 5, lines.append, HERE)
+    (result,) = answer["files"]
+    assert (result["status"], result["freed"], result["refused"]) == ("freed", before, [])
+    assert (result["path"], result["size"]) == (str(log), SIZE)
+    assert answer["freed"] == before
+    (row,) = answer["mount_points"].values()
+    assert row["freed"] == before
+    assert len(lines) == 1
+    tell(pid, "os.write(fd, b'more')")
+    assert state_of(pid).st_size == 4
+    assert freed(log)["freed"] > 0  # of what was written since
+
+
+def test_nothing_is_freed_twice(log: Path, program: Callable[..., int]) -> None:
+    program(log)
+    log.unlink()
+    assert freed(log)["freed"] > 0
+    assert freed(log)["freed"] == 0
+
+
+def test_several_writers(log: Path, program: Callable[..., int]) -> None:
+    program(log)
+    program(log)
+    log.unlink()
+    assert only(log) == ("freed", [])
+
+
+CASES: dict[str, tuple[int, list[str]]] = {
+    "reader": (os.O_RDONLY, ["may_read"]),
+    "both": (os.O_RDWR | os.O_APPEND, ["may_read"]),
+    "offset": (os.O_WRONLY, ["sparse_writer"]),
+    "path": (os.O_PATH, ["may_read"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_one_holder_may_do(log: Path, program: Callable[..., int], case: str) -> None:
+    """Another holder that only appends does not make it better."""
+    flags, reasons = CASES[case]
+    program(log)
+    pid = program(log, flags)
+    log.unlink()
+    assert only(log) == ("refused", reasons)
+    assert state_of(pid).st_size == SIZE
+
+
+def test_a_reader_that_is_another_thread(
+    log: Path, program: Callable[..., int], tell: Callable[[int, str], None]
+) -> None:
+    pid = program(log)
+    tell(
+        pid,
+        "import ctypes, threading; e = threading.Event(); threading.Thread(target=lambda: "
+        "(ctypes.CDLL(None).unshare(0x400), os.open(sys.argv[1], 0), e.set(), threading.Event().wait()), daemon=True)"
+        ".start(); e.wait()",
+    )
+    log.unlink()
+    assert only(log) == ("refused", ["may_read"])
+
+
+@pytest.mark.parametrize("permissions", ["PROT_READ", "PROT_WRITE"])
+def test_a_mapping(log: Path, holders: Holders, program: Callable[..., int], permissions: str) -> None:
+    program(log)
+    held = holders.map_shared(log)
+    log.unlink()
+    status, reasons = only(log)
+    assert (status, "mapped" in reasons) == ("refused", True)
+    assert Path(f"/proc/{held.pid}").exists()
+
+
+def test_an_executable(tmp_path: Path, holders: Holders) -> None:
+    held = holders.run(tmp_path / "log")
+    (tmp_path / "log").unlink()
+    status, reasons = only(tmp_path / "log")
+    assert (status, "mapped" in reasons) == ("refused", True)
+    assert held.pid
+
+
+def test_a_link_that_is_left(log: Path, program: Callable[..., int]) -> None:
+    other = log.parent / "other"
+    other.hardlink_to(log)
+    program(log)
+    log.unlink()
+    assert only(log) == ("refused", ["linked"])
+    assert other.read_bytes() == TEXT
+
+
+def test_a_name_that_is_taken(log: Path, program: Callable[..., int]) -> None:
+    program(log)
+    log.unlink()
+    log.touch()
+    assert only(log) == ("refused", ["not_removed"])
+
+
+def test_what_is_no_ordinary_file(tmp_path: Path, holders: Holders) -> None:
+    fd = os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY | os.O_APPEND)
+    holders.keep(fd)
+    os.write(fd, TEXT)
+    os.close(fd)
+    assert only(tmp_path) == ("refused", ["not_regular"])
+
+
+def test_a_scan_that_is_not_complete(log: Path, program: Callable[..., int]) -> None:
+    pid = program(log)
+    log.unlink()
+    for changes in ({"unreadable": 1}, {"skipped": {"/mnt": 1}}, {"unvisited": 1}):
+        host = HERE._replace(scan=lambda pin, effort, changes=changes: scan_here(pin, effort)._replace(**changes))
+        with pytest.raises(RescueError, match="nothing is freed") as caught:
+            freed(log, host)
+        assert caught.value.reasons == ["incomplete"]
+    assert state_of(pid).st_size == SIZE
+
+
+@pytest.mark.parametrize(("event", "told"), [("open", ["may_read"]), ("map", ["mapped", "may_read"])])
+def test_what_happens_between_the_looks(
+    log: Path, program: Callable[..., int], tell: Callable[[int, str], None], event: str, told: list[str]
+) -> None:
+    """Somebody who is a reader only since the first look is seen by the second."""
+    pid = program(log)
+    path = f"/proc/{pid}/fd"
+    log.unlink()
+    looks = 0
+
+    def look(pin: Callable[[Sighting], bool], effort: Effort) -> Scan:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            tell(pid, "new = os.open('/proc/self/fd/%d' % fd, os.O_RDWR)")
+            if event == "map":
+                tell(pid, "shared = mmap.mmap(new, 4096)")
+        return scan_here(pin, effort)
+
+    (result,) = freed(log, HERE._replace(scan=look))["files"]
+    assert result["status"] == "refused"
+    assert set(told) <= set(result["refused"])
+    assert os.path.isdir(path)
+    assert state_of(pid).st_size == SIZE
+
+
+def test_a_holder_that_ends_between_the_looks(log: Path, program: Callable[..., int], holders: Holders) -> None:
+    pid = program(log)
+    log.unlink()
+    looks = 0
+
+    def look(pin: Callable[[Sighting], bool], effort: Effort) -> Scan:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            holders.end(pid)
+        return scan_here(pin, effort)
+
+    (result,) = freed(log, HERE._replace(scan=look))["files"]
+    assert (result["status"], result["freed"]) == ("gone", 0)
+
+
+def by_source(pid: int) -> dict[str, Any]:
+    status = state_of(pid)
+    return {"device": status.st_dev, "inode": status.st_ino}
+
+
+OPTIONS: dict[str, Any] = {
+    "path": None,
+    "source": None,
+    "paths": [],
+    "excludes": [],
+    "units": [],
+    "min_size": "0",
+    "keep_last": "0",
+    "archive": None,
+    "max_bytes": None,
+    "readable": False,
+    "sparse_writer": False,
+}
+
+
+def chosen(**options: Any) -> dict[str, Any]:
+    merged = dict(OPTIONS, **options)
+    choice = choice_from(merged)
+    return reclaim(choice, manner_from(merged, choice, False), 5, lambda _line: None, HERE)
+
+
+def test_a_reader_that_does_not_matter(log: Path, program: Callable[..., int]) -> None:
+    pid = program(log, os.O_RDONLY)
+    other = program(log.with_name("other-log"), os.O_RDWR | os.O_CREAT)
+    log.unlink()
+    assert chosen(source=by_source(pid), readable=True)["freed"] > 0
+    assert state_of(pid).st_size == 0
+    assert other
+
+
+def test_a_writer_whose_offset_does_not_matter(
+    log: Path, program: Callable[..., int], tell: Callable[[int, str], None]
+) -> None:
+    pid = program(log, os.O_WRONLY)
+    tell(pid, "os.lseek(fd, 0, 2)")
+    log.unlink()
+    assert chosen(path=str(log), sparse_writer=True)["freed"] > 0
+    tell(pid, "os.write(fd, b'x')")
+    assert state_of(pid).st_size == SIZE + 1
+    assert state_of(pid).st_blocks * 512 <= 65536
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({}, "Say which files are meant"),
+        ({"path": "/x", "readable": True}, "readable is for one very inode"),
+        ({"source": {"pid": 1}}, "with device and inode"),
+        ({"source": {"device": 1, "inode": 1}, "readable": True, "keep_last": "1M"}, "exclude each other"),
+        ({"path": "/x", "keep_last": "much"}, "keep_last must be a size"),
+        ({"path": "/x", "max_bytes": "-1"}, "max_bytes must"),
+        ({"path": "/no such file"}, "No process holds that file"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RescueError, match=sentence):
+        chosen(**options)
+
+
+def test_the_end_is_kept(log: Path, program: Callable[..., int]) -> None:
+    log.write_bytes(b"a" * SIZE + b"b" * 1000)
+    pid = program(log, os.O_WRONLY)  # its offset does not matter: the size stays
+    log.unlink()
+    assert chosen(path=str(log), keep_last="1000")["freed"] > SIZE * 0.9
+    assert state_of(pid).st_size == SIZE + 1000
+    with open(f"/proc/{pid}/fd/{fd_of(pid)}", "rb") as file:
+        file.seek(-1001, 2)
+        assert file.read() == b"\0" + b"b" * 1000
+
+
+def fd_of(pid: int) -> str:
+    return next(link.name for link in Path(f"/proc/{pid}/fd").iterdir() if "/log" in os.readlink(link))
+
+
+def test_a_file_that_is_shorter_than_what_is_kept(log: Path, program: Callable[..., int]) -> None:
+    pid = program(log)
+    log.unlink()
+    assert chosen(path=str(log), keep_last="10M")["freed"] == 0
+    assert state_of(pid).st_blocks * 512 >= SIZE
+
+
+def test_no_more_than_allowed(tmp_path: Path, holders: Holders) -> None:
+    for name, size in (("small", 100_000), ("large", 1_000_000), ("middle", 500_000)):
+        path = tmp_path / name
+        path.write_bytes(b"x" * size)
+        held = holders.open(path, APPEND)
+        assert held.fd
+        path.unlink()
+    results = freed(tmp_path, max_bytes=700_000)["files"]
+    assert {os.path.basename(one["path"]): (one["status"], one["refused"]) for one in results} == {
+        "large": ("refused", ["max_bytes"]),
+        "middle": ("freed", []),
+        "small": ("freed", []),
+    }
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder on another file system."""
+    path = Path(f"/dev/shm/archive-{os.getpid()}")
+    path.mkdir()
+    yield path
+    subprocess.run(["rm", "-r", path], check=True)
+
+
+def test_what_is_archived_first(log: Path, program: Callable[..., int], elsewhere: Path) -> None:
+    pid = program(log)
+    inode = state_of(pid).st_ino
+    log.unlink()
+    answer = chosen(path=str(log), archive=str(elsewhere))
+    assert (elsewhere / f"log.{inode}").read_bytes() == TEXT
+    assert answer["freed"] > SIZE * 0.9
+    assert answer["files"][0]["archived"]["status"] == "restored"
+
+
+def test_what_was_appended_after_it_was_archived_stays(
+    log: Path,
+    program: Callable[..., int],
+    tell: Callable[[int, str], None],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pid = program(log)
+    log.unlink()
+    between_the_looks(monkeypatch, lambda: tell(pid, "os.write(fd, b'late')"))
+    assert chosen(path=str(log), archive=str(elsewhere))["freed"] > SIZE * 0.9
+    with open(f"/proc/{pid}/fd/{fd_of(pid)}", "rb") as file:
+        file.seek(SIZE)
+        assert file.read() == b"late"
+
+
+def test_what_was_overwritten_after_it_was_archived_is_not_freed(
+    log: Path,
+    program: Callable[..., int],
+    tell: Callable[[int, str], None],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pid = program(log, os.O_WRONLY)
+    log.unlink()
+    between_the_looks(monkeypatch, lambda: tell(pid, "os.write(fd, b'late')"))
+    (result,) = chosen(path=str(log), archive=str(elsewhere))["files"]
+    assert (result["status"], result["refused"], result["freed"]) == ("failed", ["changed"], 0)
+    assert state_of(pid).st_blocks * 512 >= SIZE
+
+
+def between_the_looks(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> None:
+    def archive(*arguments: Any) -> Any:
+        results = real(*arguments)
+        event()
+        return results
+
+    real = _reclaim.restore
+    monkeypatch.setattr(_reclaim, "restore", archive)
+
+
+def test_an_archive_that_has_the_name_already(log: Path, program: Callable[..., int], elsewhere: Path) -> None:
+    pid = program(log)
+    (elsewhere / f"log.{state_of(pid).st_ino}").write_text("of an earlier run")
+    log.unlink()
+    (result,) = chosen(path=str(log), archive=str(elsewhere))["files"]
+    assert (result["status"], result["refused"]) == ("refused", ["not_archived"])
+    assert state_of(pid).st_size == SIZE
+
+
+def test_an_archive_on_the_same_file_system(log: Path, program: Callable[..., int], tmp_path: Path) -> None:
+    pid = program(log)
+    log.unlink()
+    with pytest.raises(RescueError, match="frees nothing"):
+        chosen(path=str(log), archive=str(tmp_path))
+    assert state_of(pid).st_size == SIZE
+
+
+@pytest.fixture
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of the kind that the test names, on a loop device."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    with open(image, "wb") as file:
+        file.truncate(400 * 1024 * 1024)
+    folder.mkdir()
+    subprocess.run([f"mkfs.{request.param}", "-q", image], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def cloned(path: Path) -> None:
+    subprocess.run(["cp", "--reflink=always", path, path.with_name("clone")], check=True)
+
+
+def in_a_snapshot(path: Path) -> None:
+    subprocess.run(["btrfs", "-q", "subvolume", "snapshot", "-r", path.parent, path.with_name("snapshot")], check=True)
+
+
+SHARED = [("xfs", cloned), ("btrfs", cloned), ("btrfs", in_a_snapshot)]
+
+
+@pytest.mark.parametrize(("disk", "share"), SHARED, indirect=["disk"])
+def test_blocks_that_something_else_has_too(
+    disk: Path, share: Callable[[Path], None], program: Callable[..., int], holders: Holders
+) -> None:
+    path = disk / "log"
+    path.write_bytes(TEXT * 20)
+    os.sync()
+    share(path)
+    pid = program(path)
+    path.unlink()
+    try:
+        answer = freed(path)
+        assert answer["freed"] >= SIZE * 20
+        assert state_of(pid).st_size == 0
+        (row,) = answer["mount_points"].values()
+        assert row["free_after"] - row["free_before"] < SIZE * 10
+        assert "snapshots or reflinks" in row["less_because"]
+    finally:
+        holders.end(pid)
+
+
+@pytest.mark.parametrize(
+    ("disk", "keep"),
+    [("ext4", "0"), ("ext4", "1M"), ("xfs", "0"), ("xfs", "1M"), ("btrfs", "0")],
+    indirect=["disk"],
+)
+def test_blocks_that_nothing_else_has(disk: Path, keep: str, program: Callable[..., int], holders: Holders) -> None:
+    row = room_after(disk / "log", keep, program, holders)
+    assert row["free_after"] - row["free_before"] >= SIZE * 17
+    assert "less_because" not in row
+
+
+@pytest.mark.parametrize("disk", ["btrfs"], indirect=True)
+def test_a_part_of_a_large_extent(disk: Path, program: Callable[..., int], holders: Holders) -> None:
+    """Btrfs gives an extent back when nothing of it is needed any more."""
+    row = room_after(disk / "log", "1M", program, holders)
+    assert row["freed"] >= SIZE * 17
+    assert row["free_after"] - row["free_before"] < SIZE
+    assert "extents" in row["less_because"]
+
+
+def room_after(path: Path, keep: str, program: Callable[..., int], holders: Holders) -> dict[str, Any]:
+    path.write_bytes(TEXT * 20)
+    os.sync()
+    pid = program(path)
+    path.unlink()
+    try:
+        (row,) = chosen(path=str(path), keep_last=keep)["mount_points"].values()
+    finally:
+        holders.end(pid)
+    return dict(row)
+
+
+@pytest.mark.parametrize("disk", ["ext4"], indirect=True)
+def test_a_file_that_refuses(disk: Path, program: Callable[..., int], holders: Holders) -> None:
+    """As after chattr +a: nobody can cut it off, not even root."""
+    path = disk / "log"
+    path.write_bytes(TEXT)
+    pid = program(path)
+    with open(path, "rb") as handle:
+        path.unlink()
+        (flags,) = struct.unpack("l", fcntl.ioctl(handle, FS_IOC_GETFLAGS, bytes(8)))
+        fcntl.ioctl(handle, FS_IOC_SETFLAGS, struct.pack("l", flags | APPEND_ONLY))
+        try:
+            assert only(path) == ("failed", ["failed"])
+            assert state_of(pid).st_size == SIZE
+        finally:
+            fcntl.ioctl(handle, FS_IOC_SETFLAGS, struct.pack("l", flags))
+    holders.end(pid)
+
+
+def test_a_file_system_that_gets_nothing_back(
+    log: Path, program: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a snapshot has the same blocks."""
+    log.write_bytes(TEXT * 5)
+    program(log)
+    log.unlink()
+    monkeypatch.setattr(_reclaim, "_free_bytes", lambda _fd: 1000)
+    monkeypatch.setattr(_reclaim, "_SETTLE_SECONDS", 0.1)
+    (row,) = freed(log)["mount_points"].values()
+    assert "snapshots or reflinks" in row["less_because"]
+
+
+# What would happen without the checks.
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_reclaim, "_reasons", lambda _found, _manner: [])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_the_check_a_reader_loses_its_data(
+    log: Path, program: Callable[..., int], tell: Callable[[int, str], None], holders: Holders
+) -> None:
+    pid = program(log, os.O_RDWR)
+    log.unlink()
+    only(log)
+    holders.say(pid, b"print(len(os.pread(fd, 10, 0)))\n")
+    holders.expect(pid, b"0\n")
+    assert tell
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_the_check_who_maps_it_dies(log: Path, program: Callable[..., int], holders: Holders) -> None:
+    pid = program(log, os.O_RDWR)
+    holders.say(pid, b"shared = mmap.mmap(fd, 0)\n")
+    holders.expect(pid, b"done\n")
+    log.unlink()
+    only(log)
+    holders.say(pid, b"shared[0]\n")
+    wait_until(lambda: b"Z (zombie)" in Path(f"/proc/{pid}/status").read_bytes())
+    assert os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT).si_status == signal.SIGBUS
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_the_check_the_file_seems_as_large_as_before(
+    log: Path, program: Callable[..., int], tell: Callable[[int, str], None]
+) -> None:
+    pid = program(log, os.O_WRONLY)
+    tell(pid, "os.lseek(fd, 0, 2)")
+    log.unlink()
+    only(log)
+    tell(pid, "os.write(fd, b'x')")
+    assert state_of(pid).st_size == SIZE + 1
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_the_check_what_never_had_a_name_loses_its_content(tmp_path: Path, holders: Holders) -> None:
+    fd = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    try:
+        holders.keep(fd)
+        os.write(fd, TEXT)
+        only(tmp_path)
+        assert os.fstat(fd).st_size == 0
+    finally:
+        os.close(fd)
+
+
+def test_without_the_check_that_all_was_seen_a_reader_loses_its_data(log: Path, program: Callable[..., int]) -> None:
+    """What a scan cannot see, it cannot spare."""
+    program(log)
+    reader = program(log, os.O_RDONLY)
+    log.unlink()
+
+    def blind(pin: Callable[[Sighting], bool], effort: Effort) -> Scan:
+        seen = scan_here(pin, effort)
+        unpin(one for one in seen.sightings if one.process.pid == reader)
+        return seen._replace(sightings=[one for one in seen.sightings if one.process.pid != reader])
+
+    assert freed(log, HERE._replace(scan=blind))["freed"] > 0
+    assert state_of(reader).st_size == 0
+
+
+def test_without_the_check_what_was_written_since_is_in_no_archive(
+    log: Path,
+    program: Callable[..., int],
+    tell: Callable[[int, str], None],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pid = program(log, os.O_WRONLY)
+    inode = state_of(pid).st_ino
+    log.unlink()
+    between_the_looks(monkeypatch, lambda: tell(pid, "os.write(fd, b'late')"))
+    monkeypatch.setattr(_reclaim._Work, "_cut", lambda *_arguments: None)
+    chosen(path=str(log), archive=str(elsewhere), sparse_writer=True)
+    assert b"late" not in (elsewhere / f"log.{inode}").read_bytes()
+    assert state_of(pid).st_size == 0
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_even_without_the_check_another_name_keeps_its_content(log: Path, program: Callable[..., int]) -> None:
+    """A second one stands right before it is done: the file may have been linked again since."""
+    other = log.parent / "other"
+    other.hardlink_to(log)
+    program(log)
+    log.unlink()
+    assert only(log) == ("failed", ["linked"])
+    assert other.read_bytes() == TEXT
