@@ -92,7 +92,7 @@ bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUN
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
 
 # In a /proc of its own.
-bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 SPARSE_GIB=8
+bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 SPARSE_GIB=8 SMALL_FILES=10000
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore $(ROUNDS)
 
 lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header
