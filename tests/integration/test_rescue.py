@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from fleet import Fleet
 from fleet.controller import run_ansible
@@ -51,10 +52,13 @@ def test_rescue_of_a_fleet_where_one_host_has_no_holder(tmp_path):
         assert done.returncode == 2
         assert [results[host]["changed"] for host in ("h1", "h2")] == [True, True] and results["h3"]["failed"]
         assert [bash_of(host) for host in fleet.hosts] == [None, None, None], "check changes nothing"
+        assert "3 hosts: 2 rescuable, 1 failed (h3)" in done.stdout
 
         done, results = playbook("rescue", fleet, tmp_path / "rescue.json")
         assert done.returncode == 2, "the exit code tells that one host is left"
         assert [bash_of(host) for host in fleet.hosts] == [before, before, None]
+        assert "3 hosts: 2 rescued, 1 failed (h3)" in done.stdout
+        assert re.search(r"h1 +module +rescued\b", done.stdout) and re.search(r"h3 +module +failed\b", done.stdout)
         assert results["h1"]["files"][0]["status"] == "restored"
         assert results["h3"]["msg"].startswith(
             "Do not reboot, do not restart or end the processes that hold the file, do not close their shells. "

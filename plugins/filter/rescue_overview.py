@@ -1,0 +1,73 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table at the end of the role rescue: hosts x files, and one line of it for a pager."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible.utils.unsafe_proxy import wrap_var
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT
+
+# What the role calls the statuses of restore_file.
+_OUTCOMES = {"restored": "rescued", "present": "was_fine", "restorable": "rescuable", "failed": "failed"}
+
+_NO_ANSWER = "no answer from this host: it is unreachable, or was not tried"
+
+
+def rescue_overview(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """``results`` is what restore_file answered, by host, empty where it did not; see rescue_overview.yml."""
+    if not isinstance(results, Mapping):
+        raise AnsibleFilterError("rescue_overview takes what restore_file answered as a dictionary by host.")
+    hosts = {host: _host(result) for host, result in results.items()}
+    counted = Counter(host["outcome"] for host in hosts.values())
+    line = ", ".join(f"{counted[outcome]} {outcome}" for outcome in _OUTCOMES.values() if counted[outcome])
+    failed = [name for name, host in hosts.items() if host["outcome"] == "failed"]
+    line = f"{len(hosts)} hosts: {line or 'nothing was asked for'}" + (f" ({', '.join(failed[:5])}" if failed else "")
+    line += "" if not failed else ", …)" if len(failed) > 5 else ")"
+    # What a host says is hostile text: it must never be taken for a template.
+    overview: dict[str, Any] = wrap_var({"hosts": hosts, "line": line, "table": _table(hosts)})
+    return overview
+
+
+def _host(result: Mapping[str, Any]) -> dict[str, Any]:
+    files = [_file(file) for file in result.get("files", [])]
+    outcomes = {file["outcome"] for file in files}
+    reason = "" if files else str(result.get("msg", _NO_ANSWER)).replace(DO_NOT, "")
+    worst = next((name for name in ("failed", "rescuable", "rescued", "was_fine") if name in outcomes), "failed")
+    return {"outcome": worst, "way": result.get("way"), "reason": reason, "files": files}
+
+
+def _file(file: Mapping[str, Any]) -> dict[str, Any]:
+    outcome = _OUTCOMES[file["status"]]
+    return {
+        "path": file["path"],
+        "outcome": outcome,
+        "reason": file["msg"] if outcome == "failed" else "",
+        "source": file.get("source"),
+        "checksum": file.get("checksum"),
+        "content_by": file.get("content_by"),
+        "seconds": file.get("seconds"),
+    }
+
+
+def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    paths = list(dict.fromkeys(file["path"] for host in hosts.values() for file in host["files"]))
+    rows = [["host", "way", *paths]]
+    for name, host in hosts.items():
+        found = {file["path"]: file["outcome"] for file in host["files"]}
+        missing = "-" if host["files"] else "failed"
+        rows.append([name, host["way"] or "-", *(found.get(path, missing) for path in paths)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"rescue_overview": rescue_overview}
