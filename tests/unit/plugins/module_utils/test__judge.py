@@ -4,6 +4,8 @@
 
 """Each check has cases that it alone refuses: what the others say of them is nothing."""
 
+from __future__ import annotations
+
 import stat
 
 import pytest

@@ -4,6 +4,8 @@
 
 """The texts of the lifeline: accounts, keys and the Include; what sshd makes of them is for the integration tests."""
 
+from __future__ import annotations
+
 import os
 import stat
 

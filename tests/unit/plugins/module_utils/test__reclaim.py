@@ -114,8 +114,7 @@ def test_a_log(log: Path, program: Callable[..., int], tell: Callable[[int, str]
     assert (result["status"], result["freed"], result["refused"]) == ("freed", before, [])
     assert (result["path"], result["size"]) == (str(log), SIZE)
     assert answer["freed"] == before
-    (row,) = answer["mount_points"].values()
-    assert row["freed"] == before
+    assert [row["freed"] for row in answer["mount_points"].values()] == [before]
     assert len(lines) == 1
     tell(pid, "os.write(fd, b'more')")
     assert state_of(pid).st_size == 4
