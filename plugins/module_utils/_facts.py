@@ -10,8 +10,6 @@ import os
 from fnmatch import fnmatchcase
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
-from ansible.module_utils.common.text.formatters import human_to_bytes
-
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS, group
@@ -71,18 +69,6 @@ class Filters(NamedTuple):
             return True
         names = {printable(name) for one in deleted.sightings for name in (one.path, one.host_path) if name is not None}
         return (not self.paths or _are_at(names, self.paths)) and not _are_at(names, self.excludes)
-
-
-def bytes_of(options: Dict[str, Any], name: str) -> int:
-    """What an option such as 10M or 1G means. Raises RescueError."""
-    try:
-        size = int(human_to_bytes(options[name]))
-    except ValueError as error:
-        text = "%s must be a size such as 4096, 10M or 1G, it is %r." % (name, options[name])
-        raise RescueError(text) from error
-    if size < 0:
-        raise RescueError("%s must not be negative." % name)
-    return size
 
 
 class Listing(NamedTuple):

@@ -9,7 +9,7 @@
 from typing import Any, Dict
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, bytes_of, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
@@ -29,7 +29,7 @@ FACTS_SPEC: Dict[str, Any] = {
         "users": _NAMES,
         "units": _NAMES,
         "via": dict(_NAMES, choices=["exe", "fd", "map"]),
-        "min_size": {"type": "str", "default": "0"},
+        "min_size": {"type": "bytes", "default": "0"},
         "sort": {"type": "str", "choices": sorted(ORDERS)},
         "limit": {"type": "int"},
         "get_checksum": {"type": "bool", "default": False},
@@ -61,8 +61,8 @@ def run_facts(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
     ``params`` are options that `FACTS_SPEC` has checked. Raises nothing that a user could cause.
     """
     try:
-        names = ("paths", "excludes", "kinds", "states", "users", "units", "via")
-        filters = Filters(min_size=bytes_of(params, "min_size"), **{name: params[name] for name in names})
+        names = ("paths", "excludes", "kinds", "states", "users", "units", "via", "min_size")
+        filters = Filters(**{name: params[name] for name in names})
         effort = Effort(params["deadline"], params["timeout"], params["threads"])
         questions = Questions(parsed_rules(params["harmless"]), params["careful_units"], params["critical_paths"])
         limit = params["limit"]

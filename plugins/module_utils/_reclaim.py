@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import paths_of, wish_from
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Places, bytes_of
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Places
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at, unpin, writable
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
@@ -126,7 +126,7 @@ def choice_from(options: Dict[str, Any]) -> Choice:
         paths=options["paths"],
         excludes=options["excludes"],
         units=options["units"],
-        min_size=bytes_of(options, "min_size"),
+        min_size=options["min_size"],
     )
     return Choice(path, claim, filters)
 
@@ -135,16 +135,15 @@ def manner_from(options: Dict[str, Any], choice: Choice, check_mode: bool) -> Ma
     """From the options with the names of its fields. Raises RescueError."""
     if options["readable"] and choice.claim is None:
         raise RescueError("readable is for one very inode: give source.")
-    keep_last = bytes_of(options, "keep_last")
-    if options["readable"] and keep_last:
+    if options["readable"] and options["keep_last"]:
         raise RescueError(
             "A file that may be read again is cut off as a whole: keep_last and readable exclude each other."
         )
     return Manner(
         readable=options["readable"],
         sparse_writer=options["sparse_writer"],
-        keep_last=keep_last,
-        max_bytes=None if options["max_bytes"] is None else bytes_of(options, "max_bytes"),
+        keep_last=options["keep_last"],
+        max_bytes=options["max_bytes"],
         archive=path_bytes({"path": options["archive"]}),
         check_mode=check_mode,
     )

@@ -66,13 +66,13 @@ options:
   min_size:
     description:
       - Only files of at least this size, in bytes or with a unit such as V(10M) or V(1G) (powers of 1024).
-    type: str
+    type: bytes
     default: '0'
   keep_last:
     description:
       - Leave so much of the end of each file, in bytes or with a unit, so that it can still be restored. The rest is freed where it is, which
         needs a file system that can do that (ext4, XFS, tmpfs; Btrfs gives a large extent back only as a whole).
-    type: str
+    type: bytes
     default: '0'
   archive:
     description:
@@ -82,7 +82,7 @@ options:
   max_bytes:
     description:
       - Free so much at most, the largest files first, in bytes or with a unit.
-    type: str
+    type: bytes
   readable:
     description:
       - Free the file of O(source) although a holder may read it again. It will find an end where there was none, which databases and sort
@@ -231,10 +231,10 @@ def main() -> None:
             "paths": names,
             "excludes": names,
             "units": names,
-            "min_size": {"type": "str", "default": "0"},
-            "keep_last": {"type": "str", "default": "0"},
+            "min_size": {"type": "bytes", "default": "0"},
+            "keep_last": {"type": "bytes", "default": "0"},
             "archive": {"type": "str"},
-            "max_bytes": {"type": "str"},
+            "max_bytes": {"type": "bytes"},
             "readable": {"type": "bool", "default": False},
             "sparse_writer": {"type": "bool", "default": False},
             "deadline": {"type": "float", "default": 5},

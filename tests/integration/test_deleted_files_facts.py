@@ -325,8 +325,13 @@ def test_units_that_run_what_was_replaced(booted, run_on_booted):
 
 
 def test_bad_sizes_are_told(run_module):
-    answer = run_module("deleted_files_facts", {"min_size": "many"})
-    assert answer.failed and "min_size must be a size such as 4096, 10M or 1G, it is 'many'." in answer.result["msg"]
+    for size in ("many", "-1"):
+        answer = run_module("deleted_files_facts", {"min_size": size})
+        assert (
+            answer.failed
+            and "min_size" in answer.result["msg"]
+            and f"interpret following string: {size}" in answer.result["msg"]
+        )
 
 
 def test_without_root_it_says_that_it_did_not_see_all(run_module, fleet, host, hold):
