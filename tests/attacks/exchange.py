@@ -191,8 +191,11 @@ def main() -> None:
     told: Counter[str] = Counter()
     wrong = {}
     for when, call in enumerate(recorded, 1):
-        names, status, what = run(way, exchange, when)
-        if names[: when - 1] != recorded[: when - 1]:
+        for _time in range(3):  # on a busy machine there may be one call more
+            names, status, what = run(way, exchange, when)
+            if what or names[: when - 1] == recorded[: when - 1]:
+                break
+        else:
             raise RuntimeError(f"not the recorded calls: {names[:when]} instead of {recorded}")
         told[status] += 1
         if what:

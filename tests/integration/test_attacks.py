@@ -17,6 +17,7 @@ from attacks.cases import ATTACKS
 from attacks.stage import ForbiddenHereError, Stage
 from fleet import Fleet
 from fleet.drill import table
+from unit.plugins.holders import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,8 @@ def test_who_never_answers_keeps_nobody_waiting(stage, program):
     assert summary["silent_processes"] or summary["skipped_mounts"] or summary["unreadable_processes"]
     assert [result["status"] for result in results] == ["restored"]
     assert is_back
+    # What is left of it would make every later test wait.
+    wait_until(lambda: not stage.host.run(["find", "/proc", "-maxdepth", "1", "-user", "mallory"]).stdout)
 
 
 @pytest.fixture

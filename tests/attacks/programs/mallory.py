@@ -29,7 +29,6 @@ PATH = sys.argv[1]
 FOLDER, NAME = os.path.split(PATH)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_children = []
 _inlets = []
 
 
@@ -86,7 +85,6 @@ def own_file(path):
 def run(*command):
     """Runs it; returns the magic link of what is run."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    _children.append(process.pid)
     _inlets.append(process.stdin)
     return "/proc/%d/exe" % process.pid
 
@@ -110,7 +108,6 @@ def fork(work):
     """A child that does ``work`` and then nothing; returns its pid."""
     child = os.fork()
     if child:
-        _children.append(child)
         return child
     try:
         work()
@@ -171,11 +168,12 @@ def run_there(go, name, is_removed):
 def stay(*links, then=None):
     """Tells which links are to deceive root, waits for the loss of the real file, ``then`` perhaps does more."""
     print(json.dumps(links), flush=True)
-    sys.stdin.readline()
-    print(json.dumps([then()] if then else links), flush=True)
-    sys.stdin.read()
-    for child in _children:
-        os.kill(child, 9)
+    try:
+        sys.stdin.readline()
+        print(json.dumps([then()] if then else links), flush=True)
+        sys.stdin.read()
+    finally:  # nobody may be listening any more
+        os.killpg(0, 9)  # whoever serves a file system of hers, too: what waits for it could not even be killed
 
 
 def _check(result, what):
