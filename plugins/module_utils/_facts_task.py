@@ -14,6 +14,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
 from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
+from ansible_collections.procfs.rescue.plugins.module_utils._sizes import with_sizes
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Questions
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import ALGORITHMS
 
@@ -29,7 +30,7 @@ FACTS_SPEC: Dict[str, Any] = {
         "users": _NAMES,
         "units": _NAMES,
         "via": dict(_NAMES, choices=["exe", "fd", "map"]),
-        "min_size": {"type": "bytes", "default": "0"},
+        "min_size": {"type": "str", "default": "0"},
         "sort": {"type": "str", "choices": sorted(ORDERS)},
         "limit": {"type": "int"},
         "get_checksum": {"type": "bool", "default": False},
@@ -61,8 +62,9 @@ def run_facts(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
     ``params`` are options that `FACTS_SPEC` has checked. Raises nothing that a user could cause.
     """
     try:
+        sized = with_sizes(params, "min_size")
         names = ("paths", "excludes", "kinds", "states", "users", "units", "via", "min_size")
-        filters = Filters(**{name: params[name] for name in names})
+        filters = Filters(**{name: sized[name] for name in names})
         effort = Effort(params["deadline"], params["timeout"], params["threads"])
         questions = Questions(parsed_rules(params["harmless"]), params["careful_units"], params["critical_paths"])
         limit = params["limit"]

@@ -97,7 +97,7 @@ options:
   min_size:
     description:
       - Only files of at least this size, in bytes or with a unit such as V(10M) or V(1G) (powers of 1024).
-    type: bytes
+    type: str
     default: '0'
   sort:
     description:

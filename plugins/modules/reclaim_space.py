@@ -66,13 +66,13 @@ options:
   min_size:
     description:
       - Only files of at least this size, in bytes or with a unit such as V(10M) or V(1G) (powers of 1024).
-    type: bytes
+    type: str
     default: '0'
   keep_last:
     description:
       - Leave so much of the end of each file, in bytes or with a unit, so that it can still be restored. The rest is freed where it is, which
         needs a file system that can do that (ext4, XFS, tmpfs; Btrfs gives a large extent back only as a whole).
-    type: bytes
+    type: str
     default: '0'
   archive:
     description:
@@ -82,7 +82,7 @@ options:
   max_bytes:
     description:
       - Free so much at most, the largest files first, in bytes or with a unit.
-    type: bytes
+    type: str
   readable:
     description:
       - Free the file of O(source) although a holder may read it again. It will find an end where there was none, which databases and sort
@@ -219,6 +219,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import choice_from, manner_from, reclaim
+from ansible_collections.procfs.rescue.plugins.module_utils._sizes import with_sizes
 
 
 def main() -> None:
@@ -231,10 +232,10 @@ def main() -> None:
             "paths": names,
             "excludes": names,
             "units": names,
-            "min_size": {"type": "bytes", "default": "0"},
-            "keep_last": {"type": "bytes", "default": "0"},
+            "min_size": {"type": "str", "default": "0"},
+            "keep_last": {"type": "str", "default": "0"},
             "archive": {"type": "str"},
-            "max_bytes": {"type": "bytes"},
+            "max_bytes": {"type": "str"},
             "readable": {"type": "bool", "default": False},
             "sparse_writer": {"type": "bool", "default": False},
             "deadline": {"type": "float", "default": 5},
@@ -242,8 +243,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        choice = choice_from(module.params)
-        manner = manner_from(module.params, choice, module.check_mode)
+        params = with_sizes(module.params, "min_size", "keep_last", "max_bytes")
+        choice = choice_from(params)
+        manner = manner_from(params, choice, module.check_mode)
         answer = reclaim(choice, manner, module.params["deadline"], module.log, local_host(module.warn))
     except RescueError as error:
         module.fail_json(msg=str(error), refused=error.reasons)
