@@ -13,6 +13,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import RESTORE_SPEC, run_restore
+from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
 from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
 
 _display = Display()
@@ -32,4 +33,7 @@ class ActionModule(ActionBase):
 
             return run_restore(options, self._task.check_mode, self._task.diff, log, host)
 
-        return dict(result, **answer(self, options["transport"], self._task.args, task_vars, over_sftp))
+        found = answer(self, options["transport"], self._task.args, task_vars, over_sftp)
+        if "peer" in (task_vars.get("rescue_sources") or ()):
+            PeerCache().note(str(task_vars.get("inventory_hostname")), found.get("files", ()))
+        return dict(result, **found)

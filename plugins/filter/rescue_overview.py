@@ -53,6 +53,7 @@ def _file(file: Mapping[str, Any]) -> dict[str, Any]:
         "source": file.get("source"),
         "checksum": file.get("checksum"),
         "content_by": file.get("content_by"),
+        "metadata_by": file.get("metadata_by"),
         "seconds": file.get("seconds"),
     }
 

@@ -9,7 +9,7 @@
 import errno
 import fcntl
 import os
-from typing import Callable, Iterator, List, Tuple
+from typing import Callable, Iterable, Iterator, List, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import FICLONE
 
@@ -39,6 +39,22 @@ def copy_content(source: int, target: int) -> None:
     for start, end in _data(source, size):
         _copy_range(source, target, start, end)
     os.ftruncate(target, size)
+
+
+def write_content(pieces: Iterable[bytes], target: int) -> int:
+    """Appends ``pieces`` to ``target``, what is all zeros as a hole; returns its size in bytes. Raises OSError."""
+    size = os.fstat(target).st_size
+    for piece in pieces:
+        if piece.strip(b"\0"):
+            view = memoryview(piece)
+            while view:
+                done = os.pwrite(target, view, size)
+                size += done
+                view = view[done:]
+        else:
+            size += len(piece)
+    os.ftruncate(target, size)
+    return size
 
 
 def _data(source: int, size: int) -> Iterator[Tuple[int, int]]:

@@ -12,6 +12,7 @@ its name as a backup.
 """
 
 import binascii
+import errno
 import fcntl
 import os
 import re
@@ -55,6 +56,39 @@ def draft_in(folder: int, nameless: bool = False) -> Iterator[Draft]:
             fd = os.open(DRAFT, flags, 0o600, dir_fd=hidden)
         stack.callback(close, fd)
         yield Draft(fd, hidden)
+
+
+@contextmanager
+def staged_in(folder: int, token: bytes) -> Iterator[Draft]:
+    """The draft that comes in several calls, known by ``token``, 16 hexadecimal digits; made at its first use.
+
+    It stays until it is published with `unstage`, or until a run sweeps. Raises OSError.
+    """
+    name = _PREFIX + token
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=folder)
+    hidden = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        found = os.fstat(hidden)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        with suppress(OSError):
+            fcntl.flock(hidden, fcntl.LOCK_EX)
+        fd = os.open(DRAFT, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=hidden)
+        try:
+            yield Draft(fd, hidden)
+        finally:
+            close(fd)
+    finally:
+        close(hidden)
+
+
+def unstage(folder: int, token: bytes) -> None:
+    """Takes away what `staged_in` made."""
+    with suppress(OSError):
+        hidden = os.open(_PREFIX + token, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        _remove(_PREFIX + token, hidden, folder)
+        close(hidden)
 
 
 @contextmanager

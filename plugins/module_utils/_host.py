@@ -28,11 +28,12 @@ from typing import (
 )
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
-from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content, write_content
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_in, sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen, while_frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, readable, unpin
+from ansible_collections.procfs.rescue.plugins.module_utils._installed import installed, recorded, release
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     Metadata,
     apply_metadata,
@@ -42,15 +43,19 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Effort,
     Folder,
+    Installed,
     Made,
     Mount,
     Process,
+    Recorded,
     Scan,
     Sighting,
     Target,
     Witness,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
+from ansible_collections.procfs.rescue.plugins.module_utils._pin import keep_open
+from ansible_collections.procfs.rescue.plugins.module_utils._prove import does_start
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     Linked,
     is_named,
@@ -80,6 +85,8 @@ class Host(NamedTuple):
 
     scan: Callable[[Callable[[Sighting], bool], Effort], Scan]
     unpin: Callable[[Iterable[Sighting]], None]
+    # Keeps what is pinned open for so many seconds after the task; how many files.
+    pin: Callable[[Iterable[Sighting], float], int]
     readable: Callable[[Sighting], ContextManager[int]]
     close: Callable[[int], None]
 
@@ -89,12 +96,19 @@ class Host(NamedTuple):
     mode_of: Callable[[int, bytes], Optional[int]]
     # The same of a path as a process sees it, whose mount namespace is believed.
     mode_seen_by: Callable[[int, bytes], Optional[int]]
+    # Where the symlink of that name in an opened folder leads.
+    readlink: Callable[[int, bytes], bytes]
     # A regular file of that name in an opened folder, to be read; None where there is none.
     open_file: Callable[[int, bytes], Optional[int]]
     room: Callable[[int], Room]
     process: Callable[[int], Process]
 
     witnesses: Callable[[Iterable[bytes]], Dict[bytes, Witness]]
+    # Which packages put paths there.
+    installed: Callable[[Iterable[bytes]], Dict[bytes, Installed]]
+    # What a package database says of a path's owner and mode.
+    recorded: Callable[[bytes], Optional[Recorded]]
+    release: Callable[[], str]
     user_names: Callable[[], Dict[int, str]]
     group_names: Callable[[], Dict[int, str]]
 
@@ -121,10 +135,14 @@ class Host(NamedTuple):
     draft_in: Callable[..., ContextManager[Draft]]
     clone_content: Callable[[int, int], bool]
     copy_content: Callable[[int, int], None]
+    # Appends pieces to a draft; the size that it has then.
+    write_content: Callable[[Iterable[bytes], int], int]
     publish: Callable[[Draft, int, bytes], None]
     replace: Callable[[Draft, int, bytes, bool], Optional[bytes]]
     link_again: Callable[[int, int, bytes, bool, bool], Optional[Linked]]
     is_named: Callable[[int, int, bytes], bool]
+    # Whether the opened program of that name starts, None where that is not tried.
+    does_start: Callable[[int, bytes], Optional[bool]]
 
 
 def _mode_of(folder: int, name: bytes) -> Optional[int]:
@@ -157,6 +175,10 @@ def _mode_seen_by(pid: int, path: bytes) -> Optional[int]:
         return None
 
 
+def _readlink(folder: int, name: bytes) -> bytes:
+    return os.readlink(name, dir_fd=folder)
+
+
 def _symlink(folder: int, name: bytes, target: bytes) -> None:
     os.symlink(target, name, dir_fd=folder)
 
@@ -172,16 +194,21 @@ def _size(fd: int) -> int:
 LOCAL = Host(
     scan=scan,
     unpin=unpin,
+    pin=keep_open,
     readable=readable,
     close=close,
     open_folder=open_folder,
     open_target=open_target,
     mode_of=_mode_of,
     mode_seen_by=_mode_seen_by,
+    readlink=_readlink,
     open_file=_open_file,
     room=_room,
     process=process,
     witnesses=package_witnesses,
+    installed=installed,
+    recorded=recorded,
+    release=release,
     user_names=user_names,
     group_names=group_names,
     read_record=read_record,
@@ -199,10 +226,12 @@ LOCAL = Host(
     draft_in=draft_in,
     clone_content=clone_content,
     copy_content=copy_content,
+    write_content=write_content,
     publish=publish,
     replace=replace,
     link_again=link_again,
     is_named=is_named,
+    does_start=does_start,
 )
 
 

@@ -200,6 +200,23 @@ class Witness(NamedTuple):
     package: str
 
 
+class Installed(NamedTuple):
+    """Which package put a path there. ``version`` is the whole of it, with epoch and revision."""
+
+    package: str
+    version: str
+    architecture: str
+
+
+class Recorded(NamedTuple):
+    """What a package database says of owner and mode: names, or numbers as text; ``by`` says which one."""
+
+    mode: int
+    owner: str
+    group: str
+    by: str
+
+
 class Target(NamedTuple):
     """Where a file is to go: a name in an opened folder.
 
@@ -220,7 +237,8 @@ class Terms(NamedTuple):
     """How the user wants files restored. ``owner`` (uid), ``group`` (gid) and ``mode`` are for what is copied out.
 
     ``freeze`` is for how many seconds whoever writes to a file may be stopped while it is copied, None for not at all.
-    ``parents`` allows to make a folder that is gone.
+    ``parents`` allows to make a folder that is gone. ``pin`` is for how many seconds what may be wanted is kept open
+    after the task. ``prove`` starts programs that came back.
     """
 
     accept: Sequence[str] = ()
@@ -233,3 +251,5 @@ class Terms(NamedTuple):
     check_mode: bool = False
     freeze: Optional[float] = None
     parents: bool = False
+    pin: float = 0
+    prove: bool = False

@@ -48,7 +48,7 @@ def package_witnesses(
 
     ``warn`` is told of a database that is there and cannot be asked: it neither proves nor disowns any content then.
     """
-    return witnesses_of(paths, warn, _LOCAL, (dpkg_witnesses, lambda names, _records: rpm_witnesses(names)))
+    return witnesses_of(paths, warn, LOCAL_RECORDS, (dpkg_witnesses, lambda names, _records: rpm_witnesses(names)))
 
 
 def witnesses_of(
@@ -57,8 +57,7 @@ def witnesses_of(
     records: Records,
     databases: Sequence[Callable[[Set[bytes], Records], Dict[bytes, Witness]]],
 ) -> Dict[bytes, Witness]:
-    merged = {top: real for top, real in ((top, records.real_folder(top)) for top in _MERGED) if real is not None}
-    names = {path: _aliases(path, merged) for path in paths}
+    names = aliases_of(paths, records)
     found: Dict[bytes, Witness] = {}
     for ask in databases:
         unknown = {path: names[path] for path in names if path not in found}
@@ -71,6 +70,12 @@ def witnesses_of(
         else:
             found.update((path, known[name]) for path, aliases in unknown.items() for name in aliases if name in known)
     return found
+
+
+def aliases_of(paths: Iterable[bytes], records: Records) -> Dict[bytes, List[bytes]]:
+    """For each of ``paths`` all names that packages may have for it."""
+    merged = {top: real for top, real in ((top, records.real_folder(top)) for top in _MERGED) if real is not None}
+    return {path: _aliases(path, merged) for path in paths}
 
 
 def _aliases(path: bytes, merged: Dict[bytes, bytes]) -> List[bytes]:
@@ -138,4 +143,4 @@ def _real_folder(folder: bytes) -> Optional[bytes]:
     return os.path.realpath(folder) if os.path.islink(folder) else None
 
 
-_LOCAL = Records(_names, _contents, _real_folder)
+LOCAL_RECORDS = Records(_names, _contents, _real_folder)

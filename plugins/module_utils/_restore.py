@@ -39,6 +39,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Witness,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, recorded_link
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
@@ -83,6 +84,8 @@ class _Job:
         self.wish = Wish()
         self.origin: Optional[Target] = None
         self.target: Optional[Target] = None
+        # Its place, and who says what belongs there, where it is not there.
+        self.lost: Optional[Tuple[bytes, Optional[Witness]]] = None
         self.result: Result = {}
 
     def understand(self, request: Dict[str, Any]) -> Result:
@@ -117,6 +120,8 @@ class _Rescue:
         # Pin first: whatever may be wanted is held open from here on. No path is looked at before, it may take long.
         found = self.host.scan(may_be_wanted(wishes, path_prefix), NORMAL)
         try:
+            if self.terms.pin and self.host.pin(found.sightings, self.terms.pin):
+                self.log("keeps what may be wanted open for %d seconds" % self.terms.pin)
             self.mounts = found.mounts
             seen = _Seen(found, self.host)
             for job in jobs:
@@ -130,9 +135,22 @@ class _Rescue:
             jobs += [self._job(dict(path_fields(path)), named=False) for path in dict.fromkeys(originals)]
             for job in sorted(jobs, key=_urgency):
                 self._continue(job, lambda job: self._aimed(job) or self._restored(job, seen, witnesses))
+            self._tell_needs(job for job in jobs if job.named and job.result["status"] in ("failed", "restorable"))
         finally:
             self.host.unpin(found.sightings)
         return [job.result for job in jobs]
+
+    def _tell_needs(self, jobs: Iterable[_Job]) -> None:
+        """What another host, or a package, must have to be a source in place of a holder."""
+        lost = [(job.result, *job.lost) for job in jobs if job.lost is not None]
+        if not lost:
+            return
+        try:
+            release, installed = self.host.release(), self.host.installed([path for _result, path, _witness in lost])
+        except (OSError, RescueError):  # no package is known then, and only a checksum proves
+            release, installed = "", {}
+        for result, path, witness in lost:
+            result["needs"] = need_fields(Need(path, witness, installed.get(path), release))
 
     def _job(self, request: Dict[str, Any], named: bool = True) -> _Job:
         job = _Job(request, named)
@@ -229,6 +247,8 @@ class _Rescue:
                 return settled
             witnesses = self.host.witnesses([target.path])
         witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
+        if job.wish.in_place and not target.missing and self.host.mode_of(target.folder.fd, target.name) is None:
+            job.lost = target.path, witness
         try:
             candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
         except RescueError as error:
@@ -245,7 +265,21 @@ class _Rescue:
             outcome = put_back(
                 Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept, self.host)
             )
-        return self._told(job, target, candidate, outcome)
+        result = self._told(job, target, candidate, outcome)
+        if self.terms.prove and job.named and outcome.status == "restored" and not outcome.made:
+            result["starts"] = self._does_start(target)
+            if result["starts"] is False:
+                result["msg"] += " But it does not start: look for the libraries that it needs (ldd)."
+        return result
+
+    def _does_start(self, target: Target) -> Optional[bool]:
+        fd = self.host.open_file(target.folder.fd, target.name)
+        if fd is None:
+            return None
+        try:
+            return self.host.does_start(fd, target.name)
+        finally:
+            self.host.close(fd)
 
     def _linked(self, job: _Job, target: Target, link: bytes) -> Result:
         """No process holds a symlink; the lifeline's keeper wrote down where it led."""

@@ -38,6 +38,9 @@ RESTORE_SPEC: Dict[str, Any] = {
         freeze={"type": "bool", "default": False},
         freeze_timeout={"type": "float", "default": 10.0},
         parents={"type": "bool", "default": False},
+        checksums={"type": "dict", "default": {}},
+        pin={"type": "float", "default": 0},
+        prove={"type": "bool", "default": False},
         transport=TRANSPORT,
     ),
     "mutually_exclusive": [("files", name) for name in _FILE_SPEC],
@@ -85,7 +88,10 @@ def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
         result = validator.validate(item if isinstance(item, dict) else {"path": item})
         if result.error_messages:
             raise RescueError("Item %d of files: %s." % (number, "; ".join(result.error_messages)))
-        requests.append({key: value for key, value in result.validated_parameters.items() if value is not None})
+        request = {key: value for key, value in result.validated_parameters.items() if value is not None}
+        if request.get("path") in params["checksums"]:
+            request.setdefault("checksum", params["checksums"][request["path"]])
+        requests.append(request)
     return requests
 
 
@@ -95,6 +101,8 @@ def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
         raise RescueError("max_copies must be at least 1.")
     if not 0 < params["freeze_timeout"] <= 3600:
         raise RescueError("freeze_timeout must be more than 0 and at most 3600 seconds.")
+    if not 0 <= params["pin"] <= 86400:
+        raise RescueError("pin must be 0 to 86400 seconds.")
     return Terms(
         accept=params["accept"],
         force=params["force"],
@@ -106,6 +114,8 @@ def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
         check_mode=check_mode,
         freeze=params["freeze_timeout"] if params["freeze"] else None,
         parents=params["parents"],
+        pin=params["pin"],
+        prove=params["prove"],
     )
 
 

@@ -12,10 +12,10 @@ import stat
 import subprocess
 import time
 from contextlib import suppress
-from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Installed, Recorded, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 
 _TOOLS = ("/usr/bin/rpm", "/bin/rpm")
@@ -70,6 +70,35 @@ def rpm_witnesses(names: Iterable[bytes]) -> Dict[bytes, Witness]:
         answer = _answer([*question, "--querybynumber", "--qf", _FORMAT, *chunk], until)
         found.update((name, witness) for name, witness in _records(answer) if name in wanted)
     return found
+
+
+def rpm_installed(names: Iterable[bytes]) -> Dict[bytes, Installed]:
+    """For each of ``names`` that an installed package has, symlinks too: which package. Raises as `rpm_witnesses`."""
+    found: Dict[bytes, Installed] = {}
+    for line in _told_of(names, "[%{FILENAMES}\\t%{=NAME}\\t%{=EVR}\\t%{=ARCH}\\n]"):
+        name, *fields = line.rsplit(b"\t", 3)
+        if len(fields) == 3:
+            found[name] = Installed(*map(printable, fields))
+    return {name: found[name] for name in names if name in found}
+
+
+def rpm_recorded(name: bytes) -> Optional[Recorded]:
+    """What the database says of a file's owner and mode. Raises as `rpm_witnesses`."""
+    for line in _told_of([name], "[%{FILENAMES}\\t%{FILEMODES}\\t%{FILEUSERNAME}\\t%{FILEGROUPNAME}\\n]"):
+        called, *fields = line.rsplit(b"\t", 3)
+        if called == name and len(fields) == 3 and fields[0].isdigit():
+            return Recorded(stat.S_IMODE(int(fields[0])), printable(fields[1]), printable(fields[2]), "rpm")
+    return None
+
+
+def _told_of(names: Iterable[bytes], form: str) -> List[bytes]:
+    wanted = sorted({name for name in names if b"\n" not in name})
+    database = next((folder for folder in _DATABASES if _is_database(folder)), None)
+    if database is None or not wanted:
+        return []
+    until = time.monotonic() + _PATIENCE
+    question = [_tool(), "--dbpath", database, "-q", "-f", "--qf", form, "--"]
+    return [line for chunk in _chunks(wanted) for line in _answer([*question, *chunk], until).split(b"\n")]
 
 
 def _is_database(folder: str) -> bool:

@@ -117,6 +117,23 @@ options:
     type: bool
     default: false
     version_added: 0.2.0
+  checksums:
+    description: Digests of O(files) by path, each as O(checksum) takes it.
+    type: dict
+    default: {}
+  pin:
+    description:
+      - For how many seconds what may be wanted is kept open after the task, in check mode too, by a process of its own that is called
+        C(procfs-rescue). It ends when the names are there again. Meanwhile their holders may end.
+      - Over SFTP that cannot be done.
+    type: float
+    default: 0
+  prove:
+    description:
+      - Whether a program that came back is started with C(--version), as root, without input, for 5 seconds at most. RV(files[].starts) tells
+        what came of it. Only ELF programs that were asked for by name are tried, no libraries.
+    type: bool
+    default: false
 notes:
   - What is held in a sandbox that a user made (bubblewrap, a rootless container, a service of the user's own systemd with C(PrivateUsers)) cannot
     be told from a forgery and is not put back in place (V(namespace_untrusted)); it can be copied out with O(dest). Services of the host's
@@ -348,6 +365,25 @@ files:
       type: dict
       returned: with O(freeze=true), when it was copied
       sample: {"stopped": [{"pid": 812, "by": "ptrace"}], "spared": [], "seconds": 0.021, "in_time": true}
+    starts:
+      description: Whether the program starts, null where that was not tried.
+      type: bool
+      returned: with O(prove=true), when restored
+      sample: true
+    needs:
+      description:
+        - What another host or a package must have to be a source of the file, for M(procfs.rescue.offer_file) and
+          M(procfs.rescue.supply_file), its C(path), C(checksum), C(package), C(version), C(architecture) and the C(release) of the host.
+      type: dict
+      returned: when a file is missing in its place
+      sample:
+        path: /usr/bin/bash
+        checksum: md5:d2c1f3b0a9e84756f1e2d3c4b5a69788
+        checksum_by: package
+        package: bash
+        version: 5.2.15-2+b7
+        architecture: amd64
+        release: debian 12
     made:
       description: Folders that were made again with O(parents=true), and what they got from the folder around them.
       type: list

@@ -28,6 +28,11 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opened, Walk, walk_to_folder, walk_to_target
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
+from ansible_collections.procfs.rescue.plugins.module_utils._installed import (
+    installed_by_dpkg,
+    recorded_by_dpkg,
+    release_in,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Effort,
@@ -102,16 +107,21 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
     return Host(
         scan=host.scan,
         unpin=host.unpin,
+        pin=lambda _sightings, _seconds: 0,
         readable=host.readable,
         close=session.close,
         open_folder=host.open_folder,
         open_target=host.open_target,
         mode_of=host.mode_of,
         mode_seen_by=host.mode_seen_by,
+        readlink=lambda folder, name: session.run(readlink(path_of(folder, name))),
         open_file=host.open_file,
         room=host.room,
         process=lambda pid: session.run(process(pid)),
         witnesses=host.witnesses,
+        installed=lambda paths: installed_by_dpkg(paths, host.records),
+        recorded=lambda path: recorded_by_dpkg(path, host.records),
+        release=lambda: release_in(lambda path: session.run(content_of(path))),
         user_names=lambda: host.names_of(b"/etc/passwd"),
         group_names=lambda: host.names_of(b"/etc/group"),
         read_record=host.read_record,
@@ -129,10 +139,12 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         draft_in=host.draft_in,
         clone_content=lambda _source, _target: False,
         copy_content=host.copy_content,
+        write_content=host.write_content,
         publish=host.publish,
         replace=host.replace,
         link_again=lambda *_arguments: None,
         is_named=host.is_named,
+        does_start=lambda _fd, _name: None,
     )
 
 
@@ -150,6 +162,7 @@ class _SftpHost:
     def __init__(self, session: Session, warn: Callable[[str], object]) -> None:
         self.session = session
         self.warn = warn
+        self.records = Records(lambda: session.run(names(INFO)), self._records, self._real_folder)
         self._alive: set[bytes] = set()
         self._parents_of_remote: set[bytes] = set()
         self._walk = Walk(
@@ -247,8 +260,7 @@ class _SftpHost:
 
     def witnesses(self, paths: Iterable[bytes]) -> dict[bytes, Witness]:
         """rpm's database is one that only rpm itself can read."""
-        records = Records(lambda: self.session.run(names(INFO)), self._records, self._real_folder)
-        return witnesses_of(paths, self.warn, records, [dpkg_witnesses])
+        return witnesses_of(paths, self.warn, self.records, [dpkg_witnesses])
 
     def _records(self, wanted: list[bytes]) -> Iterator[bytes]:
         for found in self.session.together([content_of(os.path.join(INFO, name)) for name in wanted]):
@@ -433,12 +445,19 @@ class _SftpHost:
             self.session.run(close(reader))
 
     def _copy_through_here(self, source: int, target: int) -> None:
+        self.write_content(self.content(source), target)
+
+    def write_content(self, pieces: Iterable[bytes], target: int) -> int:
         handle = self.session.handle(target)
-        offset = 0
-        for piece in self.content(source):
-            if piece.strip(b"\0"):  # what is all zeros stays a hole
-                self.session.run(write(handle, offset, piece))
-            offset += len(piece)
+        offset = self.size(target)
+        for piece in pieces:
+            for start in range(0, len(piece), PIECE):
+                part = piece[start : start + PIECE]
+                if part.strip(b"\0"):  # what is all zeros stays a hole
+                    self.session.run(write(handle, offset, part))
+                offset += len(part)
+        self.session.run(change(path_of(target), st_size=offset))
+        return offset
 
     def publish(self, draft: Draft, folder: int, name: bytes) -> None:
         self._fsync(draft.fd)

@@ -1,0 +1,46 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The task of offer_file on its host: its options in, its answer out."""
+
+import base64
+import os
+from typing import Any, Dict
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT
+from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_from
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_fields, offered
+
+# How the options are checked, as AnsibleModule takes it. The action gives offset and length, which are bytes.
+OFFER_SPEC: Dict[str, Any] = {
+    "argument_spec": {
+        "files": {"type": "list", "elements": "dict", "required": True},
+        "transport": TRANSPORT,
+    },
+}
+
+
+def run_offer(params: Dict[str, Any]) -> Dict[str, Any]:
+    """``offers``, one for each of ``files``: ``offer`` and perhaps ``content`` (base64), or ``refused`` and ``msg``.
+
+    The content of an entry with ``length`` is given from ``offset`` on, at most so many bytes.
+    """
+    return {"changed": False, "offers": [_offer(fields) for fields in params["files"]]}
+
+
+def _offer(fields: Dict[str, Any]) -> Dict[str, Any]:
+    try:
+        with offered(need_from(fields)) as (offer, fd):
+            answer: Dict[str, Any] = {"offer": offer_fields(offer)}
+            if fd != -1 and fields.get("length"):
+                piece = os.pread(fd, int(fields["length"]), int(fields.get("offset", 0)))
+                answer["content"] = base64.b64encode(piece).decode("ascii")
+            return answer
+    except RescueError as error:
+        return {"msg": str(error), "refused": error.reasons}
+    except OSError as error:
+        return {"msg": fault(error), "refused": []}

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+"""pin: a process of our own keeps what may be wanted open, for holders may end before its turn comes.
+
+It is a holder as any other: whoever restores later finds the file through it.
+"""
+
+import os
+import time
+from contextlib import suppress
+from typing import Dict, Iterable, List, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Sighting
+
+# What it is called in the lists of processes (PR_SET_NAME takes 15 bytes).
+_COMM = b"procfs-rescue"
+
+# Seconds between two looks whether the names are there again.
+_PAUSE = 1.0
+
+
+def keep_open(sightings: Iterable[Sighting], seconds: float) -> int:
+    """Keeps the pinned files open for so long, or until their names are there again; returns how many. Raises OSError.
+
+    The process has no parent here and nothing else open, so that nobody waits for it.
+    """
+    kept: Dict[Tuple[int, int], Tuple[int, bytes]] = {}
+    for sighting in sightings:
+        if sighting.handle is not None and sighting.host_path is not None:
+            kept.setdefault(sighting.file.identity, (sighting.handle, sighting.host_path))
+    if kept:
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setsid()
+                if os.fork() == 0:
+                    _stay(list(kept.values()), seconds)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+    return len(kept)
+
+
+def _stay(kept: List[Tuple[int, bytes]], seconds: float) -> None:
+    os.chdir("/")
+    _close_others({fd for fd, _path in kept})
+    with suppress(OSError), open("/proc/self/comm", "wb") as file:
+        file.write(_COMM)
+    until = time.monotonic() + seconds
+    while kept and time.monotonic() < until:
+        time.sleep(_PAUSE)
+        for fd, path in kept:
+            if os.path.lexists(path):
+                os.close(fd)
+        kept = [(fd, path) for fd, path in kept if not os.path.lexists(path)]
+
+
+def _close_others(kept: Iterable[int]) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        if fd not in kept:
+            os.dup2(null, fd)
+    start = 3
+    for fd in sorted(fd for fd in kept if fd > 2):
+        os.closerange(start, fd)
+        start = fd + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))

@@ -1,0 +1,200 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""A file that another host or a package gives, put under its name here: copy -> verify -> publish, as `_put_back` does.
+
+Nobody but this host says what its content must be: the user's checksum, or its own package database.
+"""
+
+import stat
+import time
+from typing import Any, Callable, ContextManager, Dict, Iterable, List, NamedTuple, Optional
+
+from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
+    judge_content,
+    judge_folder,
+    sentence,
+    standing,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
+from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Recorded, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer
+from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+
+Result = Dict[str, Any]
+
+
+class Delivery(NamedTuple):
+    """``content`` gives the pieces of a file's content, ``by`` is who gives it, such as ``peer web3``."""
+
+    need: Need
+    offer: Offer
+    content: Callable[[], Iterable[bytes]]
+    by: str
+    # As `_draft.draft_in`.
+    draft_in: Callable[[int], ContextManager[Draft]]
+
+
+class Manner(NamedTuple):
+    """``accept`` are reasons that the user waives."""
+
+    accept: List[str]
+    check_mode: bool
+
+
+def supply(delivery: Delivery, manner: Manner, log: Callable[[str], None], host: Host = LOCAL) -> Result:
+    """The result of one file, as `_restore.restore` gives them; it fails without an exception."""
+    started = time.monotonic()
+    try:
+        result = _supplied(delivery, manner, log, host)
+    except RescueError as error:
+        result = _result(delivery, "failed", str(error), refused=error.reasons)
+    except OSError as error:
+        what = printable(delivery.need.path)
+        result = _result(delivery, "failed", "%s: %s." % (what, fault(error)), refused=[])
+    return dict(result, seconds=round(time.monotonic() - started, 3))
+
+
+def _supplied(delivery: Delivery, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
+    need, offer = delivery.need, delivery.offer
+    target = host.open_target(need.path, {})
+    try:
+        if host.mode_of(target.folder.fd, target.name) is not None:
+            return _result(delivery, "present", "%s is there and was left alone." % printable(target.path))
+        if offer.link is not None:
+            return _linked(delivery, target, manner, log, host)
+        return _copied(delivery, target, manner, log, host)
+    finally:
+        host.close(target.folder.fd)
+
+
+def _linked(delivery: Delivery, target: Target, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
+    link = delivery.offer.link or b""
+    if host.witnesses([target.path]):
+        raise RescueError("%s is no symlink in this host's package." % printable(target.path), ["checksum_differs"])
+    status, verb = "restorable", "would be made again"
+    if not manner.check_mode:
+        host.symlink(target.folder.fd, target.name, link)
+        status, verb = "restored", "was made again"
+        log("restored the symlink %s from %s" % (printable(target.path), delivery.by))
+    msg = "%s %s as a symlink to %s, from %s." % (printable(target.path), verb, printable(link), delivery.by)
+    result = _result(delivery, status, msg, changed=True, method="symlink", size=len(link), checksum=None)
+    result.update(path_fields(link, "target"), owner="root", group="root", mode="0777", mtime=None)
+    return dict(result, content_by=delivery.by, metadata_by=delivery.by, source=_source(delivery))
+
+
+def _copied(delivery: Delivery, target: Target, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
+    witness = _witness(delivery.need, target, host)
+    recorded = host.recorded(target.path)
+    metadata, by = _metadata(delivery, recorded, host), recorded.by if recorded else delivery.by
+    reasons = standing(judge_folder(_file(metadata), target.folder.ancestors, witness), manner.accept)
+    if reasons:
+        raise RescueError("Refused to restore %s: %s." % (printable(target.path), sentence(reasons)), reasons)
+    if recorded is None and metadata.mode & (stat.S_IWGRP | stat.S_IWOTH):
+        text = "Refused to restore %s: others than its owner may write to it on %s (mode %04o)."
+        raise RescueError(text % (printable(target.path), delivery.by, metadata.mode), ["owner_differs"])
+    if manner.check_mode:
+        return _told(delivery, target, metadata, by, witness, {}, [], "restorable", host)
+    host.sweep_once(target.folder.fd, set())
+    room = host.room(target.folder.fd)
+    if room.free is not None and delivery.offer.size > room.free:
+        text = "%s needs %d bytes, its file system has %d free: free some, then run this again."
+        raise RescueError(text % (printable(target.path), delivery.offer.size, room.free))
+    with delivery.draft_in(target.folder.fd) as draft:
+        host.write_content(delivery.content(), draft.fd)
+        digests = host.digests(draft.fd, ["sha256", witness.algorithm])
+        reasons = judge_content(witness, digests[witness.algorithm])
+        if reasons:
+            text = "Refused to restore %s with what %s gave: %s. Nothing was written under its name."
+            raise RescueError(text % (printable(target.path), delivery.by, sentence(reasons)), reasons)
+        host.apply_metadata(draft.fd, metadata)
+        not_kept = host.differences(draft.fd, metadata)
+        host.publish(draft, target.folder.fd, target.name)
+        if not host.is_named(draft.fd, target.folder.fd, target.name):
+            raise RescueError("%s was taken away or replaced the moment it came back." % printable(target.path))
+    log("restored %s from %s" % (printable(target.path), delivery.by))
+    return _told(delivery, target, metadata, by, witness, digests, not_kept, "restored", host)
+
+
+def _witness(need: Need, target: Target, host: Host) -> Witness:
+    if need.witness is not None and need.witness.by == "checksum":
+        return need.witness
+    witness = host.witnesses([target.path]).get(target.path)
+    if witness is None:
+        text = "Nothing on this host tells what content %s must have: give its checksum (rescue_checksums)."
+        raise RescueError(text % printable(target.path), ["no_digest"])
+    return witness
+
+
+def _metadata(delivery: Delivery, recorded: Optional[Recorded], host: Host) -> Metadata:
+    """By names, which mean the same everywhere; what this host has a record of goes before what another has."""
+    offer = delivery.offer
+    mode, owner, group = offer.mode, offer.owner, offer.group
+    if recorded is not None:
+        mode, owner, group = recorded.mode, recorded.owner, recorded.group
+    uid, gid = number_of(owner, host.user_names(), "user"), number_of(group, host.group_names(), "group")
+    return Metadata(mode, uid, gid, offer.mtime_ns, offer.mtime_ns, offer.xattrs)
+
+
+def _file(metadata: Metadata) -> File:
+    mode = stat.S_IFREG | metadata.mode
+    return File(0, 0, mode, 0, metadata.uid, metadata.gid, 0, 0, metadata.mtime_ns)
+
+
+def _source(delivery: Delivery) -> Dict[str, Any]:
+    kind, _separator, name = delivery.by.partition(" ")
+    return {kind: name, "link": delivery.offer.source}
+
+
+def _told(
+    delivery: Delivery,
+    target: Target,
+    metadata: Metadata,
+    metadata_by: str,
+    witness: Witness,
+    digests: Dict[str, str],
+    not_kept: List[str],
+    status: str,
+    host: Host,
+) -> Result:
+    fix = repairs(target.path, metadata, not_kept)
+    verb = "was restored" if status == "restored" else "would be restored"
+    msg = "%s %s from %s." % (printable(target.path), verb, delivery.by)
+    if fix:
+        msg += " It is not usable as before until you run: " + "; ".join(fix)
+    reporter = Reporter(host)
+    return _result(
+        delivery,
+        status,
+        msg,
+        changed=True,
+        source=_source(delivery),
+        method="copy",
+        checksum="sha256:" + digests["sha256"] if digests else None,
+        content_by=witness.by,
+        metadata_by=metadata_by,
+        size=delivery.offer.size,
+        owner=reporter.user(metadata.uid),
+        group=reporter.group(metadata.gid),
+        mode="%04o" % metadata.mode,
+        mtime=metadata.mtime_ns / 1e9,
+        not_kept=not_kept,
+        usable=not fix,
+        fix=fix,
+    )
+
+
+def _result(delivery: Delivery, status: str, msg: str, **more: Any) -> Result:
+    result: Result = dict(path_fields(delivery.need.path), status=status, changed=False, msg=msg)
+    if status in ("failed", "restorable"):
+        result["needs"] = need_fields(delivery.need)
+    return dict(result, **more)

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""The task of supply_file on its host: its options in, its answer out."""
+
+import base64
+import binascii
+import re
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List
+
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, staged_in, unstage
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields, need_from
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, offer_from
+from ansible_collections.procfs.rescue.plugins.module_utils._package_file import packaged
+from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, supply
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import content as content_of
+
+# How the options are checked, as AnsibleModule takes it.
+SUPPLY_SPEC: Dict[str, Any] = {
+    "argument_spec": {
+        "files": {"type": "list", "elements": "dict", "required": True},
+        "source": {"type": "str", "choices": ["peer", "package"], "required": True},
+        "accept": {"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
+        "transport": TRANSPORT,
+    },
+}
+
+_TOKEN = re.compile("[0-9a-f]{16}\\Z")
+
+_NOTHING = Offer(0, 0, "root", "root", 0, {}, None, "")
+
+
+def run_supply(params: Dict[str, Any], manner: Manner, log: Callable[[str], None], host: Host) -> List[Dict[str, Any]]:
+    """One result for each of ``files``, which the action has given an ``offer`` with ``by``, and ``content`` (base64)
+    or the ``token`` of what was staged. Raises RescueError.
+    """
+    if params["source"] == "package":
+        return [_from_package(need_from(fields), manner, log, host) for fields in params["files"]]
+    return [supply(_delivery(fields, host), manner, log, host) for fields in params["files"]]
+
+
+def stage(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:
+    """Appends a piece of content that is too large for one call. Raises RescueError, OSError."""
+    path = path_bytes(fields)
+    if path is None:
+        raise RescueError("path is missing.")
+    target = host.open_target(path, {})
+    try:
+        with staged_in(target.folder.fd, _token(fields)) as draft:
+            if host.size(draft.fd) != fields["offset"]:
+                raise RescueError("Another run took away what had come of %s: run this again." % fields["path"])
+            host.write_content([base64.b64decode(fields["content"])], draft.fd)
+    finally:
+        host.close(target.folder.fd)
+    return {"changed": False, "files": []}
+
+
+def _delivery(fields: Dict[str, Any], host: Host) -> Delivery:
+    need, offer, by = need_from(fields), offer_from(fields["offer"]), str(fields["by"])
+    if "token" in fields:
+        return Delivery(need, offer, list, by, partial(_staged, _token(fields).decode("ascii")))
+    try:
+        content = base64.b64decode(fields.get("content") or "")
+    except (binascii.Error, ValueError) as error:
+        raise RescueError("The content of %s is not base64." % fields["path"]) from error
+    return Delivery(need, offer, lambda: [content], by, host.draft_in)
+
+
+def _token(fields: Dict[str, Any]) -> bytes:
+    token = str(fields["token"])
+    if not _TOKEN.match(token):
+        raise RescueError("token must be 16 hexadecimal digits.")
+    return token.encode("ascii")
+
+
+@contextmanager
+def _staged(token: str, folder: int) -> Iterator[Draft]:
+    try:
+        with staged_in(folder, token.encode("ascii")) as draft:
+            yield draft
+    finally:
+        unstage(folder, token.encode("ascii"))
+
+
+def _from_package(need: Need, manner: Manner, log: Callable[[str], None], host: Host) -> Dict[str, Any]:
+    try:
+        with ExitStack() as stack:
+            offer, fd = stack.enter_context(packaged(need))
+            by = "package %s %s" % (need.installed[:2] if need.installed else ("", ""))
+            return supply(Delivery(need, offer, lambda: content_of(fd), by, host.draft_in), manner, log, host)
+    except RescueError as error:
+        msg, refused = str(error), error.reasons
+    except OSError as error:
+        msg, refused = "The package could not be got: %s." % fault(error), []
+    return failed(need, msg, refused)
+
+
+def failed(need: Need, msg: str, refused: List[str]) -> Dict[str, Any]:
+    """The result of a file for which there was no source. It is needed as before."""
+    return dict(
+        path_fields(need.path),
+        status="failed",
+        changed=False,
+        msg=msg,
+        refused=refused,
+        seconds=0.0,
+        needs=need_fields(need),
+    )
+
+
+def summed_up(results: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """The answer of the task: ``changed``, ``files``, with ``failed`` and ``msg`` if one failed."""
+    answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
+    sentences = [result["msg"] for result in results if result["status"] == "failed"]
+    if sentences:
+        answer.update(failed=True, msg=DO_NOT + " ".join(sentences))
+    return answer

@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+DOCUMENTATION = r"""
+module: supply_file
+short_description: Put lost files back that no process of the host holds
+version_added: 0.1.0
+author:
+  - procfs.rescue contributors (@procfs)
+description:
+  - Puts files under their names that other hosts offered (see M(procfs.rescue.offer_file)), or that are in the package of exactly the
+    version that the host has installed.
+  - The content is proven on the host itself before it gets its name, by the digest of the host's own package database or by a checksum
+    that the user gave to M(procfs.rescue.restore_file). What nothing proves is not written.
+  - Owner and mode are those that dpkg-statoverride or rpm on the host records for the path, else those that the peer or the package has;
+    C(metadata_by) says which. Owner and group are compared by name.
+  - Of a package only the one file is unpacked. Nothing is installed, and no script of it runs. It is taken from the cache of apt on the
+    host, else C(apt-get download) is asked for it. What a script of the package gives a file afterwards, such as capabilities, is missing.
+  - A name that is taken is left alone.
+  - The role P(procfs.rescue.rescue#role) does all of it.
+extends_documentation_fragment:
+  - procfs.rescue._attributes
+  - procfs.rescue._attributes.actiongroup_rescue
+  - procfs.rescue._transport
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+options:
+  files:
+    description: The C(needs) of results of M(procfs.rescue.restore_file) or of this module.
+    type: list
+    elements: dict
+    required: true
+  source:
+    description: V(peer) for what other hosts offered in this run, V(package) for the installed package.
+    type: str
+    choices:
+      - peer
+      - package
+    required: true
+  accept:
+    description: Reasons to refuse that are waived, as O(procfs.rescue.restore_file#module:accept) takes them.
+    type: list
+    elements: str
+    choices:
+      - owner_differs
+      - ancestor_writable
+      - superseded
+    default: []
+seealso:
+  - module: procfs.rescue.restore_file
+  - module: procfs.rescue.offer_file
+"""
+
+EXAMPLES = r"""
+- name: Take what is lost out of the installed packages
+  procfs.rescue.supply_file:
+    files: "{{ rescue_result | procfs.rescue.rescue_needs }}"
+    source: package
+"""
+
+RETURN = r"""
+way:
+  description: The way that led to the host, C(module), C(module through SHELL), C(sftp) or C(lifeline).
+  type: str
+  returned: when the host was asked
+  sample: module
+ways_closed:
+  description: The ways that were tried before RV(way), each with the reason why it did not lead in.
+  type: list
+  elements: str
+  returned: when the host was asked
+  sample: []
+files:
+  description: One result for each file, with the keys of RV(procfs.rescue.restore_file#module:files).
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    source:
+      description: Where it came from, C(peer) or C(package), and C(link) is where it was there.
+      type: dict
+      returned: when restored or restorable
+      sample: {"peer": "web3", "link": "/usr/bin/bash"}
+    content_by:
+      description: Who vouches for the content, V(checksum) for the user, V(package) for the host's package database.
+      type: str
+      returned: when restored or restorable
+      sample: package
+    metadata_by:
+      description: Who vouches for owner and mode, C(dpkg-statoverride), C(rpm), or the source.
+      type: str
+      returned: when restored or restorable
+      sample: peer web3
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
+from ansible_collections.procfs.rescue.plugins.module_utils._supply import Manner
+from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import (
+    SUPPLY_SPEC,
+    run_supply,
+    stage,
+    summed_up,
+)
+
+
+def main() -> None:
+    # The action plugin of this name gives each of files what a peer offered; a large content it gives in pieces before.
+    module = AnsibleModule(supports_check_mode=True, **SUPPLY_SPEC)
+    files = module.params["files"]
+    host = local_host(module.warn)
+    try:
+        if files and "stage" in files[0]:
+            module.exit_json(**stage(files[0]["stage"], host))
+        results = run_supply(module.params, Manner(module.params["accept"], module.check_mode), module.log, host)
+    except RescueError as error:
+        module.fail_json(msg=DO_NOT + str(error))
+    except OSError as error:
+        module.fail_json(msg=DO_NOT + "The file could not be written: %s." % fault(error))
+    answer = summed_up(results)
+    if answer.get("failed"):
+        module.fail_json(**answer)
+    module.exit_json(**answer)
+
+
+if __name__ == "__main__":
+    main()
