@@ -35,5 +35,6 @@ class ActionModule(ActionBase):
 
         found = answer(self, options["transport"], self._task.args, task_vars, over_sftp)
         if "peer" in (task_vars.get("rescue_sources") or ()):
-            PeerCache().note(str(task_vars.get("inventory_hostname")), found.get("files", ()))
+            me, asked = str(task_vars.get("inventory_hostname")), self._task.args.get("files") or ()
+            PeerCache().note(me, asked, found.get("files", ()))
         return dict(result, **found)

@@ -19,7 +19,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_from
-from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, supply
+from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
 from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import SUPPLY_SPEC, failed, summed_up
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
 from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
@@ -129,7 +129,7 @@ class ActionModule(ActionBase):
             _display.v(line, host=self._vars.get("inventory_hostname"))
 
         content = partial(_content, file["from_file"])
-        delivery = Delivery(need, offer_from(file["offer"]), content, file["by"], host.draft_in)
+        delivery = Delivery(need, offer_from(file["offer"]), content, file["by"], partial(new_draft, host))
         return supply(delivery, Manner(self._options["accept"], self._task.check_mode), log, host)
 
 

@@ -20,7 +20,7 @@ short_description: Which hosts of this run may have what a host lost
 version_added: 0.1.0
 author: procfs.rescue contributors
 description:
-  - Names hosts on which M(procfs.rescue.restore_file) found a file of that name in this run, alive or held by a process.
+  - Names hosts on which M(procfs.rescue.restore_file) found a file of that name in this run, on disk or held.
     M(procfs.rescue.offer_file) is to be delegated to them.
   - The hosts that need one are spread evenly over those that have one. Five are named for a file at most.
 options:

@@ -8,6 +8,7 @@
 
 import os
 import re
+import shlex
 import stat
 import time
 from contextlib import suppress
@@ -151,6 +152,8 @@ class _Rescue:
             release, installed = "", {}
         for result, path, witness in lost:
             result["needs"] = need_fields(Need(path, witness, installed.get(path), release))
+            if result["status"] == "failed" and witness is None:
+                result["msg"] += " If it was a symlink, make it again: ln -s TARGET %s" % shlex.quote(printable(path))
 
     def _job(self, request: Dict[str, Any], named: bool = True) -> _Job:
         job = _Job(request, named)

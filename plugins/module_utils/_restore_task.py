@@ -39,6 +39,7 @@ RESTORE_SPEC: Dict[str, Any] = {
         freeze_timeout={"type": "float", "default": 10.0},
         parents={"type": "bool", "default": False},
         checksums={"type": "dict", "default": {}},
+        look={"type": "bool", "default": False},
         pin={"type": "float", "default": 0},
         prove={"type": "bool", "default": False},
         transport=TRANSPORT,
@@ -63,7 +64,9 @@ def run_restore(
         if for_copies and (params["path_prefix"] or not all("dest" in request for request in requests)):
             raise RescueError("owner, group and mode are for files with dest: in place a file gets back those it had.")
         prefix = path_bytes(params, "path_prefix")
-        results = restore(requests, prefix, _terms(params, check_mode, host), log, host)
+        results = restore(requests, prefix, _terms(params, check_mode or params["look"], host), log, host)
+        if params["look"]:
+            results = [dict(result, changed=False) for result in results]
     except RescueError as error:
         return {"failed": True, "changed": False, "msg": DO_NOT + str(error)}
     except OSError as error:

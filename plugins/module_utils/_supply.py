@@ -11,7 +11,8 @@ Nobody but this host says what its content must be: the user's checksum, or its 
 
 import stat
 import time
-from typing import Any, Callable, ContextManager, Dict, Iterable, List, NamedTuple, Optional
+from contextlib import contextmanager
+from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
@@ -40,7 +41,7 @@ class Delivery(NamedTuple):
     offer: Offer
     content: Callable[[], Iterable[bytes]]
     by: str
-    # As `_draft.draft_in`.
+    # As `_draft.draft_in`; `new_draft` unless a part of the content has come before.
     draft_in: Callable[[int], ContextManager[Draft]]
 
 
@@ -49,6 +50,14 @@ class Manner(NamedTuple):
 
     accept: List[str]
     check_mode: bool
+
+
+@contextmanager
+def new_draft(host: Host, folder: int) -> Iterator[Draft]:
+    """After what killed runs left in the opened ``folder`` was removed. Raises OSError."""
+    host.sweep_once(folder, set())
+    with host.draft_in(folder) as draft:
+        yield draft
 
 
 def supply(delivery: Delivery, manner: Manner, log: Callable[[str], None], host: Host = LOCAL) -> Result:
@@ -104,7 +113,6 @@ def _copied(delivery: Delivery, target: Target, manner: Manner, log: Callable[[s
         raise RescueError(text % (printable(target.path), delivery.by, metadata.mode), ["owner_differs"])
     if manner.check_mode:
         return _told(delivery, target, metadata, by, witness, {}, [], "restorable", host)
-    host.sweep_once(target.folder.fd, set())
     room = host.room(target.folder.fd)
     if room.free is not None and delivery.offer.size > room.free:
         text = "%s needs %d bytes, its file system has %d free: free some, then run this again."

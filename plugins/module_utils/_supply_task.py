@@ -21,7 +21,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import path_b
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields, need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, offer_from
 from ansible_collections.procfs.rescue.plugins.module_utils._package_file import packaged
-from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, supply
+from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content as content_of
 
 # How the options are checked, as AnsibleModule takes it.
@@ -55,6 +55,8 @@ def stage(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:
         raise RescueError("path is missing.")
     target = host.open_target(path, {})
     try:
+        if fields["offset"] == 0:
+            host.sweep_once(target.folder.fd, set())
         with staged_in(target.folder.fd, _token(fields)) as draft:
             if host.size(draft.fd) != fields["offset"]:
                 raise RescueError("Another run took away what had come of %s: run this again." % fields["path"])
@@ -72,7 +74,7 @@ def _delivery(fields: Dict[str, Any], host: Host) -> Delivery:
         content = base64.b64decode(fields.get("content") or "")
     except (binascii.Error, ValueError) as error:
         raise RescueError("The content of %s is not base64." % fields["path"]) from error
-    return Delivery(need, offer, lambda: [content], by, host.draft_in)
+    return Delivery(need, offer, lambda: [content], by, partial(new_draft, host))
 
 
 def _token(fields: Dict[str, Any]) -> bytes:
@@ -96,7 +98,9 @@ def _from_package(need: Need, manner: Manner, log: Callable[[str], None], host: 
         with ExitStack() as stack:
             offer, fd = stack.enter_context(packaged(need))
             by = "package %s %s" % (need.installed[:2] if need.installed else ("", ""))
-            return supply(Delivery(need, offer, lambda: content_of(fd), by, host.draft_in), manner, log, host)
+            return supply(
+                Delivery(need, offer, lambda: content_of(fd), by, partial(new_draft, host)), manner, log, host
+            )
     except RescueError as error:
         msg, refused = str(error), error.reasons
     except OSError as error:

@@ -121,9 +121,13 @@ options:
     description: Digests of O(files) by path, each as O(checksum) takes it.
     type: dict
     default: {}
+  look:
+    description: Whether to only look what could be restored. Nothing is changed then, and V(changed) is V(false).
+    type: bool
+    default: false
   pin:
     description:
-      - For how many seconds what may be wanted is kept open after the task, in check mode too, by a process of its own that is called
+      - For how many seconds what may be wanted is kept open after the task, with O(look=true) and in check mode too, by a process of its own that is called
         C(procfs-rescue). It ends when the names are there again. Meanwhile their holders may end.
       - Over SFTP that cannot be done.
     type: float

@@ -42,11 +42,12 @@ class PeerCache:
 
     # What restore_file said of each host.
 
-    def note(self, host: str, results: Iterable[Fields]) -> None:
-        """Keeps who has which files alive, and who needs some."""
-        for result in results:
+    def note(self, host: str, asked: Iterable[Any], results: Iterable[Fields]) -> None:
+        """Keeps who has which files alive, under the names that were asked for, too; and who needs some."""
+        for name, result in zip(asked, results, strict=False):
             if result["status"] in ("restored", "restorable", "present"):
-                self._write(self._path("alive", result["path"], quote(host, "")), b"")
+                for path in {str(name), result["path"]}:
+                    self._write(self._path("alive", path, quote(host, "")), b"")
             elif "needs" in result:
                 self._write(self._path("needs", result["path"], quote(host, "")), b"")
 

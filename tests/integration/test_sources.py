@@ -1,0 +1,294 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role where no process of the host holds the file: other hosts of the play, and the installed package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import debs
+from fleet import Fleet, Host
+from fleet.controller import run_ansible
+
+BASH = "/usr/bin/bash"
+TOOL = "/usr/bin/tool"
+CONTENT = b"#!/bin/sh\necho tool\n"
+
+
+class Run(NamedTuple):
+    code: int
+    results: dict[str, Any]
+    output: str
+
+    def file(self, host: str) -> dict[str, Any]:
+        (file,) = self.results[host]["files"]
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with Fleet(6) as started:
+        yield started
+
+
+@pytest.fixture
+def rescue(fleet, tmp_path):
+    """``rescue(extra, playbook=, limit=)`` runs the playbook over hosts of the fleet."""
+
+    def run(
+        extra: dict[str, Any], playbook: str = "rescue", limit: str = "all", inventory: Path | None = None, **env: str
+    ) -> Run:
+        report = tmp_path / "report.json"
+        report.unlink(missing_ok=True)
+        values = json.dumps({**extra, "rescue_report_path": str(report)})
+        command = [f"procfs.rescue.{playbook}", "-i", str(inventory or fleet.inventory()), "-e", values, "-l", limit]
+        done = run_ansible("ansible-playbook", *command, env=env)
+        results = json.loads(report.read_text()) if report.exists() else {}
+        assert "WARNING" not in done.stderr and "DEPRECATION" not in done.stderr, done.stderr
+        return Run(done.returncode, results, done.stdout + done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def tool(fleet, tmp_path):
+    """Installs a package with these contents on hosts; what of it is there goes with the test."""
+    installed: list[Host] = []
+
+    def install(*hosts: Host, version: str = "1.0", content: bytes = CONTENT, **links: str) -> Path:
+        named = {f"/usr/bin/{name}": target for name, target in links.items()}
+        package = debs.build(tmp_path, "tool", version, {TOOL: content}, named)
+        for host in hosts:
+            debs.install(host, package)
+            installed.append(host)
+        return package
+
+    yield install
+    for host in installed:
+        host.run(["dpkg", "--purge", "tool"])
+
+
+def content_of(host: Host, path: str) -> bytes | None:
+    done = host.run(["cat", path], check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def stat_of(host: Host, path: str = TOOL) -> str:
+    return host.run(["stat", "-c", "%U:%G %a %Y", path]).stdout.decode().strip()
+
+
+def test_two_of_six_hosts_have_bash(fleet, rescue, tmp_path):
+    """One alive, one held by a process; the other four need it."""
+    holder, alive, *needing = fleet.hosts
+    before = hashlib.sha256(content_of(alive, BASH)).hexdigest()
+    original = stat_of(alive, BASH)
+    shell = holder.spawn([BASH, "-c", "while :; do sleep 3600; done"])
+    for host in (holder, *needing):
+        host.wreck(BASH)
+    here = {"ANSIBLE_HOME": str(tmp_path / "ansible")}
+
+    looked = rescue({}, "check", **here)
+    assert looked.code == 0 and "6 hosts: 1 was_fine, 5 rescuable" in looked.output, looked.output
+    assert looked.file("h3")["source"]["peer"] in ("h1", "h2")
+    assert content_of(needing[0], BASH) is None, "check changes nothing"
+
+    done = rescue({}, **here)
+    assert done.code == 0, done.output
+    assert "6 hosts: 5 rescued, 1 was_fine" in done.output
+    for host in fleet.hosts:
+        assert hashlib.sha256(content_of(host, BASH)).hexdigest() == before
+        assert stat_of(host, BASH) == original
+    served = Counter(done.file(host.name)["source"]["peer"] for host in needing)
+    assert set(served) == {"h1", "h2"} and max(served.values()) <= math.ceil(len(needing) / 2) + 1
+    for host in needing:
+        file = done.file(host.name)
+        assert (file["status"], file["content_by"], file["method"]) == ("restored", "package", "copy")
+        assert file["metadata_by"] == f"peer {file['source']['peer']}" and file["checksum"] == f"sha256:{before}"
+    assert list((tmp_path / "ansible").rglob("*procfs*")) == [], "nothing of it stays on the controller"
+
+    again = rescue({}, **here)
+    assert again.code == 0 and not any(result["changed"] for result in again.results.values())
+    shell.kill()
+
+
+def test_one_host_is_read_for_all_who_need_the_same(fleet, rescue, tool):
+    """The content comes from one donor, however many need it, and so does a large one, in pieces."""
+    donor, *needing = fleet.hosts
+    content = os.urandom(9 << 20) + b"x"
+    tool(*fleet.hosts, content=content)
+    donor.run(["touch", "-a", "-d", "2001-01-01", TOOL])
+    for host in needing:
+        host.wreck(TOOL)
+    done = rescue({"rescue_paths": [TOOL]})
+    assert done.code == 0, done.output
+    assert {content_of(host, TOOL) == content for host in needing} == {True}
+    assert {done.file(host.name)["source"]["peer"] for host in needing} == {"h1"}
+    for host in needing:
+        left = host.run(["find", "/usr/bin", "-name", ".procfs-rescue*"]).stdout
+        assert left == b""
+
+
+def test_what_another_version_has_is_no_source(fleet, rescue, tool):
+    other, needs, *_rest = fleet.hosts
+    tool(other, version="2.0", content=b"newer")
+    tool(needs)
+    needs.wreck(TOOL)
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"]}, limit="h1,h2")
+    assert done.code == 2 and content_of(needs, TOOL) is None
+    assert done.file("h2")["refused"] == ["not_held", "no_peer"]
+    assert "h1: it has tool 2.0 all, not tool 1.0 all" in done.file("h2")["msg"]
+
+
+def test_what_a_peer_changed_is_no_source(fleet, rescue, tool):
+    other, needs, *_rest = fleet.hosts
+    tool(other, needs)
+    other.run(["dd", f"of={TOOL}", "status=none"], input=b"#!/bin/sh\necho mine\n")
+    needs.wreck(TOOL)
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"]}, limit="h1,h2")
+    assert done.code == 2 and content_of(needs, TOOL) is None
+    assert "h1: " in done.file("h2")["msg"]
+
+
+def test_what_others_may_write_on_a_peer_does_not_come_from_there(fleet, rescue, tool):
+    other, needs, *_rest = fleet.hosts
+    tool(other, needs)
+    other.run(["chmod", "0777", TOOL])
+    needs.wreck(TOOL)
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"]}, limit="h1,h2")
+    assert done.code == 2 and content_of(needs, TOOL) is None
+    assert "others than its owner may write to it on peer h1" in done.file("h2")["msg"]
+
+
+def test_an_override_of_the_host_goes_before_what_a_peer_has(fleet, rescue, tool):
+    other, needs, *_rest = fleet.hosts
+    tool(other, needs)
+    needs.run(["dpkg-statoverride", "--add", "root", "games", "2750", TOOL])
+    try:
+        needs.wreck(TOOL)
+        done = rescue({"rescue_paths": [TOOL]}, limit="h1,h2")
+        assert done.code == 0 and stat_of(needs).startswith("root:games 2750")
+        assert done.file("h2")["metadata_by"] == "dpkg-statoverride"
+    finally:
+        needs.run(["dpkg-statoverride", "--remove", TOOL])
+
+
+def test_what_no_package_knows_needs_a_checksum(fleet, rescue):
+    other, needs, *_rest = fleet.hosts
+    path = "/opt/own/tool"
+    for host in (other, needs):
+        host.run(["sh", "-ec", f"mkdir -p /opt/own; echo own > {path}; chown games {path}; chmod 640 {path}"])
+    needs.wreck(path)
+    checksum = "sha256:" + hashlib.sha256(b"own\n").hexdigest()
+    refused = rescue({"rescue_paths": [path], "rescue_sources": ["process", "peer"]}, limit="h1,h2")
+    assert refused.code == 2 and content_of(needs, path) is None
+    assert f"nothing tells what content {path} must have" in refused.file("h2")["msg"]
+    # It belongs to neither root nor the folder's owner.
+    given = {"rescue_paths": [path], "rescue_checksums": {path: checksum}, "rescue_accept": ["owner_differs"]}
+    done = rescue(given, limit="h1,h2")
+    assert done.code == 0, done.output
+    assert content_of(needs, path) == b"own\n" and stat_of(needs, path).startswith("games:root 640")
+    assert done.file("h2")["content_by"] == "checksum"
+
+
+def test_a_symlink_comes_from_a_peer_of_the_same_release(fleet, rescue, tool):
+    other, needs, *_rest = fleet.hosts
+    tool(other, needs, tool_link="tool")
+    needs.wreck("/usr/bin/tool_link")
+    done = rescue({"rescue_paths": ["/usr/bin/tool_link"]}, limit="h1,h2")
+    assert done.code == 0, done.output
+    assert needs.run(["readlink", "/usr/bin/tool_link"]).stdout == b"tool\n"
+    assert done.file("h2")["target"] == "tool" and done.file("h2")["source"]["peer"] == "h1"
+
+
+def test_a_file_and_a_symlink_out_of_the_installed_package(fleet, rescue, tool):
+    """From the cache of apt, then from a repository in a folder; nothing of the package is run."""
+    needs = fleet.hosts[0]
+    package = tool(needs, tool_link="tool")
+    before = stat_of(needs)
+    cached = f"/var/cache/apt/archives/{package.name}"
+    debs.put(needs, package, cached)
+    needs.wreck(TOOL, "/usr/bin/tool_link")
+    asked = {"rescue_paths": [TOOL, "/usr/bin/tool_link"]}
+    looked = rescue(asked, "check", limit="h1")
+    assert looked.code == 0 and content_of(needs, TOOL) is None, looked.output
+    done = rescue(asked, limit="h1")
+    assert done.code == 0, done.output
+    assert content_of(needs, TOOL) == CONTENT and stat_of(needs) == before
+    assert needs.run(["readlink", "/usr/bin/tool_link"]).stdout == b"tool\n"
+    file = done.results["h1"]["files"][0]
+    assert file["source"]["package"] == "tool 1.0" and file["metadata_by"] == "package tool 1.0"
+
+    needs.run(["rm", cached])
+    needs.wreck(TOOL)
+    debs.offer(needs, package)
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["package"]}, limit="h1")
+    assert done.code == 0 and content_of(needs, TOOL) == CONTENT, done.output
+
+
+def test_a_package_with_other_content_is_not_believed(fleet, rescue, tool, tmp_path):
+    needs = fleet.hosts[0]
+    tool(needs)
+    (tmp_path / "other").mkdir()
+    false = debs.build(tmp_path / "other", "tool", "1.0", {TOOL: b"something else"})
+    debs.put(needs, false, f"/var/cache/apt/archives/{false.name}")
+    needs.wreck(TOOL)
+    done = rescue({"rescue_paths": [TOOL]}, limit="h1")
+    needs.run(["rm", f"/var/cache/apt/archives/{false.name}"])
+    assert done.code == 2 and content_of(needs, TOOL) is None
+    assert "superseded" in done.file("h1")["refused"]
+
+
+def test_no_source_at_all(fleet, rescue, tool):
+    """Why each of them is none, and how a symlink could be made by hand."""
+    needs = fleet.hosts[4]
+    tool(needs, tool_link="tool")
+    needs.wreck(TOOL, "/usr/bin/tool_link")
+    done = rescue({"rescue_paths": [TOOL, "/usr/bin/tool_link"]}, limit="h5")
+    assert done.code == 2 and "1 hosts: 1 failed (h5)" in done.output
+    file, link = done.results["h5"]["files"]
+    assert [*file["refused"]] == ["not_held", "no_peer", "no_package"]
+    assert file["msg"].startswith("No process holds /usr/bin/tool") and "apt-get" in file["msg"]
+    assert "ln -s TARGET /usr/bin/tool_link" in link["msg"]
+    assert done.results["h5"]["msg"].startswith("Do not reboot")
+
+
+def test_the_order_is_the_users(fleet, rescue, tool):
+    holder, other = fleet.hosts[4:]
+    tool(holder, other)
+    held = holder.spawn(["sh", "-c", f"exec 3<{TOOL}; sleep 3600"])
+    holder.wreck(TOOL)
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["peer", "process"]}, limit="h5,h6")
+    assert done.code == 0 and done.file("h5")["source"]["peer"] == "h6", done.output
+    holder.wreck(TOOL)
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["package"]}, limit="h5,h6")
+    assert done.code == 2 and content_of(holder, TOOL) is None
+    assert "is held by a process, which is not among the sources" in done.file("h5")["msg"]
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["package", "process"]}, limit="h5,h6")
+    assert done.code == 0 and done.file("h5")["source"]["via"] == "fd", done.output
+    held.kill()
+
+
+def test_a_host_without_python_is_no_donor(fleet, rescue, tool):
+    gone, donor, *needing = fleet.hosts[:4]
+    tool(gone, donor, *needing)
+    for host in needing:
+        host.wreck(TOOL)
+    values = {"rescue_paths": [TOOL]}
+    gone.run(["mv", "/usr/bin/python3", "/usr/bin/python3.away"])
+    try:
+        done = rescue(values, limit="h1,h2,h3,h4")
+    finally:
+        gone.run(["mv", "/usr/bin/python3.away", "/usr/bin/python3"])
+    assert {content_of(host, TOOL) for host in needing} == {CONTENT}, done.output
+    assert {done.file(host.name)["source"]["peer"] for host in needing} == {"h2"}
