@@ -62,11 +62,19 @@ def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     paths = list(dict.fromkeys(file["path"] for host in hosts.values() for file in host["files"]))
     rows = [["host", "way", *paths]]
     for name, host in hosts.items():
-        found = {file["path"]: file["outcome"] for file in host["files"]}
+        found = {file["path"]: file["outcome"] + _told(file["source"]) for file in host["files"]}
         missing = "-" if host["files"] else "failed"
         rows.append([name, host["way"] or "-", *(found.get(path, missing) for path in paths)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _told(source: Any) -> str:
+    """Where it came from, in a word."""
+    if not isinstance(source, Mapping):
+        return ""
+    kind = next((kind for kind in ("peer", "package", "pid") if source.get(kind)), None)
+    return "" if kind is None else f" ({kind} {source[kind]})"
 
 
 class FilterModule:

@@ -20,6 +20,7 @@ import pytest
 import debs
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
+from unit.plugins.holders import wait_until
 
 BASH = "/usr/bin/bash"
 TOOL = "/usr/bin/tool"
@@ -266,7 +267,7 @@ def test_no_source_at_all(fleet, rescue, tool):
 def test_the_order_is_the_users(fleet, rescue, tool):
     holder, other = fleet.hosts[4:]
     tool(holder, other)
-    held = holder.spawn(["sh", "-c", f"exec 3<{TOOL}; sleep 3600"])
+    held = holder.spawn(["sh", "-c", f"exec 3<{TOOL}; exec sleep 3600"])
     holder.wreck(TOOL)
     done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["peer", "process"]}, limit="h5,h6")
     assert done.code == 0 and done.file("h5")["source"]["peer"] == "h6", done.output
@@ -292,3 +293,97 @@ def test_a_host_without_python_is_no_donor(fleet, rescue, tool):
         gone.run(["mv", "/usr/bin/python3.away", "/usr/bin/python3"])
     assert {content_of(host, TOOL) for host in needing} == {CONTENT}, done.output
     assert {done.file(host.name)["source"]["peer"] for host in needing} == {"h2"}
+
+
+def test_who_waits_for_its_turn_keeps_open_what_it_may_need(fleet, rescue):
+    """In batches of two; the holder of a host of the last batch ends before its turn comes."""
+    hosts = fleet.hosts[:4]
+    shells = [host.spawn([BASH, "-c", "while :; do sleep 3600; done"]) for host in hosts]
+    for host in hosts:
+        host.wreck(BASH)
+    inventory = fleet.inventory()
+    pinned = run_ansible(
+        "ansible",
+        "h4",
+        "-i",
+        str(inventory),
+        "-m",
+        "procfs.rescue.restore_file",
+        "-a",
+        json.dumps({"path": BASH, "look": True, "pin": 60}),
+        "-b",
+    )
+    assert pinned.returncode == 0 and '"changed": false' in pinned.stdout, pinned.stdout
+    shells[3].kill()
+    shells[3].wait()
+    done = rescue({"rescue_serial": 2, "rescue_sources": ["process"]}, limit="h1,h2,h3,h4")
+    assert done.code == 0 and all(content_of(host, BASH) for host in hosts), done.output
+    # Who kept it open for it ends as soon as the name is there again.
+    kept = "for comm in /proc/[0-9]*/comm; do cat $comm; done"
+    wait_until(lambda: b"procfs-rescue" not in hosts[3].run(["sh", "-c", kept], check=False).stdout)
+    for shell in shells[:3]:
+        shell.kill()
+
+
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_one_host_is_proven_before_the_others(fleet, rescue, is_sound, tmp_path):
+    canary, other = fleet.hosts[:2]
+    path = "/usr/local/bin/tried"
+    shells = []
+    for host in (canary, other):
+        host.run(["cp", BASH, path])
+        shells.append(host.spawn([path, "-c", "while :; do sleep 3600; done"]))
+        host.wreck(path)
+    away = "/usr/lib/x86_64-linux-gnu/libtinfo.so.6"
+    if not is_sound:
+        canary.run(["mv", away, away + ".away"])
+    try:
+        done = rescue({"rescue_canary": "h1", "rescue_paths": [path]}, limit="h1,h2")
+    finally:
+        if not is_sound:
+            canary.run(["mv", away + ".away", away])
+    assert content_of(canary, path)
+    assert (done.code == 0, content_of(other, path) is not None) == (is_sound, is_sound), done.output
+    if not is_sound:
+        assert "does not start" in done.output
+    for host, shell in zip((canary, other), shells, strict=True):
+        shell.kill()
+        host.run(["rm", "-f", path])
+
+
+@pytest.mark.parametrize("strategy", ["free", "host_pinned"])
+def test_other_strategies(fleet, rescue, tool, strategy, tmp_path):
+    """The playbook needs its hosts to be as far as each other; the role alone does what it can without."""
+    hosts = fleet.hosts[:3]
+    tool(*hosts)
+    shells = [host.spawn(["sh", "-c", f"exec 3<{TOOL}; exec sleep 3600"]) for host in hosts]
+    for host in hosts:
+        host.wreck(TOOL)
+    shells[2].kill()
+    done = rescue({"rescue_paths": [TOOL]}, limit="h1,h2,h3", ANSIBLE_STRATEGY=strategy)
+    assert done.code == 0 and {content_of(host, TOOL) for host in hosts} == {CONTENT}, done.output
+    assert "peer" in done.file("h3")["source"]
+
+    for host in hosts[:2]:
+        host.wreck(TOOL)
+    play = {"hosts": "h1,h2", "gather_facts": False, "strategy": strategy, "roles": ["procfs.rescue.rescue"]}
+    (tmp_path / "play.yml").write_text(json.dumps([{**play, "vars": {"rescue_paths": [TOOL]}}]))
+    alone = run_ansible("ansible-playbook", str(tmp_path / "play.yml"), "-i", str(fleet.inventory()))
+    assert alone.returncode == 0 and {content_of(host, TOOL) for host in hosts} == {CONTENT}, alone.stdout
+    for shell in shells[:2]:
+        shell.kill()
+
+
+def test_a_folder_with_all_that_was_in_it(fleet, rescue):
+    host = fleet.hosts[0]
+    host.run(
+        ["sh", "-ec", "mkdir -p /usr/lib/thing/deep; echo one > /usr/lib/thing/a; echo two > /usr/lib/thing/deep/b"]
+    )
+    held = host.spawn(["sh", "-c", "exec 3</usr/lib/thing/a 4</usr/lib/thing/deep/b; exec sleep 3600"])
+    wait_until(lambda: b"thing/deep/b" in host.run(["sh", "-c", "ls -l /proc/[0-9]*/fd/4"], check=False).stdout)
+    host.run(["rm", "-r", "/usr/lib/thing"])
+    done = rescue({"rescue_paths": [], "rescue_path_prefixes": ["/usr/lib/thing"]}, limit="h1")
+    assert done.code == 0, done.output
+    assert content_of(host, "/usr/lib/thing/a") == b"one\n" and content_of(host, "/usr/lib/thing/deep/b") == b"two\n"
+    held.kill()
+    host.run(["rm", "-r", "/usr/lib/thing"])
