@@ -48,13 +48,14 @@ def test_rescue_of_a_fleet_where_one_host_has_no_holder(tmp_path):
         for host in fleet.hosts:
             host.wreck(BASH)
 
-        done, results = playbook("check", fleet, tmp_path / "check.json")
+        own = ("-e", '{"rescue_sources": ["process"]}')
+        done, results = playbook("check", fleet, tmp_path / "check.json", *own)
         assert done.returncode == 2
         assert [results[host]["changed"] for host in ("h1", "h2")] == [True, True] and results["h3"]["failed"]
         assert [bash_of(host) for host in fleet.hosts] == [None, None, None], "check changes nothing"
         assert "3 hosts: 2 rescuable, 1 failed (h3)" in done.stdout
 
-        done, results = playbook("rescue", fleet, tmp_path / "rescue.json")
+        done, results = playbook("rescue", fleet, tmp_path / "rescue.json", *own)
         assert done.returncode == 2, "the exit code tells that one host is left"
         assert [bash_of(host) for host in fleet.hosts] == [before, before, None]
         assert "3 hosts: 2 rescued, 1 failed (h3)" in done.stdout
