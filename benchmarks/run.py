@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 import facts
-import rescue
+import fleet_rescue
 import restore
 import scan
 from timing import Row
@@ -18,7 +18,7 @@ from timing import Row
 BENCHMARKS: dict[str, list[Callable[[int], list[Row]]]] = {
     "scan": [scan.main, scan.growth, scan.neighbour],
     "facts": [facts.main],
-    "rescue": [rescue.main],
+    "fleet": [fleet_rescue.main, fleet_rescue.few_hold, fleet_rescue.over_sftp, fleet_rescue.growth],
     "restore": restore.BENCHMARKS,
 }
 
