@@ -32,7 +32,8 @@ def rescue_overview(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     line = f"{len(hosts)} hosts: {line or 'nothing was asked for'}" + (f" ({', '.join(failed[:5])}" if failed else "")
     line += "" if not failed else ", …)" if len(failed) > 5 else ")"
     # What a host says is hostile text: it must never be taken for a template.
-    overview: dict[str, Any] = wrap_var({"hosts": hosts, "line": line, "table": _table(hosts)})
+    notes = [f"{name}: {note}" for name, result in results.items() for note in _notes(result)]
+    overview: dict[str, Any] = wrap_var({"hosts": hosts, "line": line, "table": _table(hosts), "notes": notes})
     return overview
 
 
@@ -56,6 +57,16 @@ def _file(file: Mapping[str, Any]) -> dict[str, Any]:
         "metadata_by": file.get("metadata_by"),
         "seconds": file.get("seconds"),
     }
+
+
+def _notes(result: Mapping[str, Any]) -> list[str]:
+    """What somebody must know, or do, although the file is back."""
+    return [
+        file["msg"]
+        for file in result.get("files", [])
+        if file["status"] == "restored"
+        and (file.get("fix") or file.get("starts") is False or file.get("writers") or file.get("made"))
+    ]
 
 
 def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:

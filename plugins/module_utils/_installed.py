@@ -28,8 +28,9 @@ class _Stanza(NamedTuple):
 
 def installed(paths: Iterable[bytes]) -> Dict[bytes, Installed]:
     """For each of ``paths`` that a package put there: which one. Raises OSError, RescueError."""
-    found = installed_by_dpkg(paths, LOCAL_RECORDS)
-    found.update(rpm_installed(path for path in set(paths) - set(found)))
+    wanted = set(paths)
+    found = installed_by_dpkg(wanted, LOCAL_RECORDS)
+    found.update(rpm_installed(wanted - set(found)))
     return found
 
 
@@ -43,6 +44,8 @@ def installed_by_dpkg(paths: Iterable[bytes], records: Records) -> Dict[bytes, I
         return {}
     owners: Dict[bytes, bytes] = {}
     for name, content in zip(lists, records.contents(lists)):
+        if not any(one + b"\n" in content for one in wanted):
+            continue
         for line in wanted.intersection(content.split(b"\n")):
             owners[line] = name[: -len(b".list")]
     stanzas = _stanzas(records, set(owners.values()))

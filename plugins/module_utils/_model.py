@@ -237,8 +237,9 @@ class Terms(NamedTuple):
     """How the user wants files restored. ``owner`` (uid), ``group`` (gid) and ``mode`` are for what is copied out.
 
     ``freeze`` is for how many seconds whoever writes to a file may be stopped while it is copied, None for not at all.
-    ``parents`` allows to make a folder that is gone. ``pin`` is for how many seconds what may be wanted is kept open
-    after the task. ``prove`` starts programs that came back.
+    ``parents`` allows to make a folder that is gone. ``look`` is a check mode that also says what another source would
+    need. ``pin`` is for how many seconds what may be wanted is kept open after the task. ``prove`` starts programs that
+    came back.
     """
 
     accept: Sequence[str] = ()
@@ -251,5 +252,6 @@ class Terms(NamedTuple):
     check_mode: bool = False
     freeze: Optional[float] = None
     parents: bool = False
+    look: bool = False
     pin: float = 0
     prove: bool = False

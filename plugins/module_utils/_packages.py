@@ -26,6 +26,8 @@ _MD5_LINE = re.compile(rb"[0-9a-f]{32}  ")
 # What the merges of / with /usr, and of /usr/sbin with /usr/bin, made symlinks; packages may use any of the names.
 _MERGED = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/libo32", b"/usr/sbin")
 
+_FEW = 20
+
 _SILENT = (
     "The package database could not be asked: %s. What it says of the files is not known, no content is proven by it."
 )
@@ -95,8 +97,12 @@ def dpkg_witnesses(wanted: Set[bytes], records: Records) -> Dict[bytes, Witness]
         return {}
     diversions = _diversions(records)
     sources = wanted.union(source for source, place, _keeper in diversions if place in wanted)
+    # Of a few names most lists have none, and to look for one takes less time than to look at every line.
+    needles = [b"  " + source[1:] + b"\n" for source in sources] if len(sources) <= _FEW else []
     found = {}
     for name_of_list, content in zip(lists, records.contents(lists)):
+        if needles and not any(needle in content for needle in needles):
+            continue
         package = name_of_list[: -len(b".md5sums")]
         for line in content.split(b"\n"):
             name = b"/" + line[34:]

@@ -136,7 +136,8 @@ class _Rescue:
             jobs += [self._job(dict(path_fields(path)), named=False) for path in dict.fromkeys(originals)]
             for job in sorted(jobs, key=_urgency):
                 self._continue(job, lambda job: self._aimed(job) or self._restored(job, seen, witnesses))
-            self._tell_needs(job for job in jobs if job.named and job.result["status"] in ("failed", "restorable"))
+            missing = ("failed", "restorable") if self.terms.look else ("failed",)
+            self._tell_needs(job for job in jobs if job.named and job.result["status"] in missing)
         finally:
             self.host.unpin(found.sightings)
         return [job.result for job in jobs]

@@ -117,6 +117,7 @@ def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
         check_mode=check_mode,
         freeze=params["freeze_timeout"] if params["freeze"] else None,
         parents=params["parents"],
+        look=params["look"],
         pin=params["pin"],
         prove=params["prove"],
     )

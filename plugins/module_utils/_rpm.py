@@ -72,7 +72,7 @@ def rpm_witnesses(names: Iterable[bytes]) -> Dict[bytes, Witness]:
     return found
 
 
-def rpm_installed(names: Iterable[bytes]) -> Dict[bytes, Installed]:
+def rpm_installed(names: Set[bytes]) -> Dict[bytes, Installed]:
     """For each of ``names`` that an installed package has, symlinks too: which package. Raises as `rpm_witnesses`."""
     found: Dict[bytes, Installed] = {}
     for line in _told_of(names, "[%{FILENAMES}\\t%{=NAME}\\t%{=EVR}\\t%{=ARCH}\\n]"):

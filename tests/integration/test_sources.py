@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import debs
+import rpms
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
 from unit.plugins.holders import wait_until
@@ -380,3 +381,70 @@ def test_a_folder_with_all_that_was_in_it(fleet, rescue):
     assert content_of(host, "/usr/lib/thing/a") == b"one\n" and content_of(host, "/usr/lib/thing/deep/b") == b"two\n"
     held.kill()
     host.run(["rm", "-r", "/usr/lib/thing"])
+
+
+def test_all_of_it_by_sftp_alone(fleet, rescue, tool):
+    """Neither the host that lost it nor the peer executes anything; packages cannot be unpacked there."""
+    donor, needs = fleet.hosts[:2]
+    content = os.urandom(1 << 20)
+    tool(donor, needs, content=content)
+    for host in (donor, needs):
+        host.run(["usermod", "--shell", "/usr/bin/dash", "root"])
+    needs.wreck(TOOL)
+    as_root = fleet.inventory(user="root", become=False)
+    asked = {"rescue_paths": [TOOL], "rescue_transport": "sftp"}
+    try:
+        looked = rescue(asked, "check", limit="h1,h2", inventory=as_root)
+        assert looked.code == 0 and content_of(needs, TOOL) is None, looked.output
+        done = rescue(asked, limit="h1,h2", inventory=as_root)
+        assert done.code == 0 and content_of(needs, TOOL) == content, done.output
+        assert done.results["h2"]["way"] == "sftp" and done.file("h2")["source"]["peer"] == "h1"
+        assert "xattrs" in done.file("h2")["not_kept"] and stat_of(needs)[:13] == "root:root 755"
+        needs.wreck(TOOL)
+        alone = rescue(asked, limit="h2", inventory=as_root)
+        assert alone.code == 2 and "cannot be unpacked over SFTP" in alone.file("h2")["msg"]
+    finally:
+        for host in (donor, needs):
+            host.run(["usermod", "--shell", "/bin/bash", "root"])
+
+
+def test_hosts_with_rpm(fleet, rescue, tmp_path):
+    """Its database has owner and mode as well, and these go before what the peer has."""
+    donor, needs = fleet.hosts[:2]
+    path = "/opt/rpm/tool"
+    package = rpms.build(tmp_path, "rescue-tool", "1", {path: "tool"}, {path: "%attr(2751, root, games)"})
+    try:
+        for host in (donor, needs):
+            debs.put(host, package, "/root/package.rpm")
+            host.run(["rpm", "--dbpath", "/var/lib/rpm", "--force-debian", "--nodeps", "-i", "/root/package.rpm"])
+        donor.run(["chmod", "0700", path])
+        needs.wreck(path)
+        # Debian's dpkg knows nothing of it.
+        done = rescue({"rescue_paths": [path]}, limit="h1,h2")
+        assert done.code == 0 and content_of(needs, path) == b"tool", done.output
+        assert stat_of(needs, path).startswith("root:games 2751")
+        assert (done.file("h2")["content_by"], done.file("h2")["metadata_by"]) == ("package", "rpm")
+    finally:
+        for host in (donor, needs):
+            host.run(["sh", "-c", "rm -rf /var/lib/rpm /opt/rpm; mkdir /var/lib/rpm"])
+
+
+# The last one: one of its hosts stays down.
+@pytest.mark.long
+def test_a_peer_that_breaks_off_and_one_that_is_down(rescue, tool, fleet, tmp_path):
+    """The next one is asked; who is down is asked by nobody."""
+    first, second, needs, down = fleet.hosts[:4]
+    content = os.urandom(30 << 20)
+    tool(first, second, needs, down, content=content)
+    needs.wreck(TOOL)
+    down.run(["mv", "/usr/sbin/sshd", "/usr/sbin/sshd.away"])
+    down.run(["pkill", "-9", "sshd"])
+    # The third module that it runs is the one that asks for the second piece.
+    first.run(["mv", "/usr/bin/python3", "/usr/bin/python3.real"])
+    script = b'#!/bin/sh\necho >>/run/runs\n[ $(wc -l </run/runs) -lt 3 ] || pkill -9 sshd\nexec python3.real "$@"\n'
+    first.run(["dd", "of=/usr/bin/python3", "status=none"], input=script)
+    first.run(["chmod", "755", "/usr/bin/python3"])
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"]}, limit="h1,h2,h3,h4")
+    assert content_of(needs, TOOL) == content, done.output
+    assert done.code != 0, "a host is down"
+    assert done.results["h4"]["unreachable"] and done.file("h3")["source"]["peer"] == "h2"
