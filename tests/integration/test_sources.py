@@ -12,6 +12,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +20,12 @@ import pytest
 
 import debs
 import rpms
-from fleet import Fleet, Host
+from fleet import Fleet, Host, debian
 from fleet.controller import run_ansible
 from unit.plugins.holders import wait_until
 
 BASH = "/usr/bin/bash"
+SHELL = "/bin/bash"
 TOOL = "/usr/bin/tool"
 CONTENT = b"#!/bin/sh\necho tool\n"
 
@@ -49,12 +51,18 @@ def rescue(fleet, tmp_path):
     """``rescue(extra, playbook=, limit=)`` runs the playbook over hosts of the fleet."""
 
     def run(
-        extra: dict[str, Any], playbook: str = "rescue", limit: str = "all", inventory: Path | None = None, **env: str
+        extra: dict[str, Any],
+        playbook: str = "rescue",
+        limit: str = "all",
+        inventory: Path | list[Path] | None = None,
+        **env: str,
     ) -> Run:
         report = tmp_path / "report.json"
         report.unlink(missing_ok=True)
         values = json.dumps({**extra, "rescue_report_path": str(report)})
-        command = [f"procfs.rescue.{playbook}", "-i", str(inventory or fleet.inventory()), "-e", values, "-l", limit]
+        inventories = inventory if isinstance(inventory, list) else [inventory or fleet.inventory()]
+        named = [part for path in inventories for part in ("-i", str(path))]
+        command = [f"procfs.rescue.{playbook}", *named, "-e", values, "-l", limit]
         done = run_ansible("ansible-playbook", *command, env=env)
         results = json.loads(report.read_text()) if report.exists() else {}
         assert "WARNING" not in done.stderr and "DEPRECATION" not in done.stderr, done.stderr
@@ -427,6 +435,35 @@ def test_hosts_with_rpm(fleet, rescue, tmp_path):
     finally:
         for host in (donor, needs):
             host.run(["sh", "-c", "rm -rf /var/lib/rpm /opt/rpm; mkdir /var/lib/rpm"])
+
+
+@pytest.mark.long
+def test_three_releases_side_by_side(rescue, tmp_path):
+    """Each host needs what only the other host of its own release has; packages, databases and Pythons are real.
+
+    Of these only the newer two have merged / with /usr.
+    """
+    with ExitStack() as stack:
+        hosts: dict[str, Host] = {}
+        inventories = []
+        for release in ("bullseye", "bookworm", "trixie"):
+            fleet = stack.enter_context(Fleet(2, tree=debian.tree(release)))
+            text = fleet.inventory().read_text().replace("    fleet:", f"    {release}:")
+            for host in fleet.hosts:
+                hosts[f"{release}-{host.name}"] = host
+                text = text.replace(f"        {host.name}:", f"        {release}-{host.name}:")
+            inventories.append(tmp_path / f"{release}.yml")
+            inventories[-1].write_text(text)
+            fleet.hosts[0].spawn([SHELL, "-c", "while :; do sleep 3600; done"])
+        before = {name: content_of(host, SHELL) for name, host in hosts.items()}
+        assert len(set(before.values())) == 3
+        for host in hosts.values():
+            host.wreck(SHELL)
+        done = rescue({}, inventory=inventories)
+        assert done.code == 0 and "6 hosts: 6 rescued" in done.output, done.output
+        assert {name: content_of(host, SHELL) for name, host in hosts.items()} == before
+        for release in ("bullseye", "bookworm", "trixie"):
+            assert done.file(f"{release}-h2")["source"]["peer"] == f"{release}-h1"
 
 
 # The last one: one of its hosts stays down.
