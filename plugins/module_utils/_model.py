@@ -124,7 +124,8 @@ class Scan(NamedTuple):
     the number of magic links into it, ``silent`` are the pids about which the kernel gave no answer, ``unvisited``
     counts processes for which no time was left. ``mounts`` are those of our own namespace. ``programs`` tells which
     processes have which text in their exe link, ``connection`` which ones are there for our own sake: from the process
-    that asks up to what a daemon made for our login.
+    that asks up to what a daemon made for our login. ``back`` are links that say deleted although the file
+    has its name again.
     """
 
     sightings: List[Sighting]
@@ -136,6 +137,7 @@ class Scan(NamedTuple):
     unvisited: int
     programs: Dict[bytes, List[int]]
     connection: FrozenSet[int]
+    back: Sequence[Sighting] = ()
 
     @property
     def is_complete(self) -> bool:

@@ -28,6 +28,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._folder import targe
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, judge_handle, standing
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     NORMAL,
@@ -256,6 +257,8 @@ class _Rescue:
         try:
             candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
         except RescueError as error:
+            if error.reasons == ["not_held"] and job.wish.in_place and self._is_back(job.wish, target, witness, seen):
+                return _result(job, "present", "%s is there and was left alone." % printable(target.path))
             link = recorded_link(self.host.read_record(), target.path)
             if error.reasons != ["not_held"] or link is None or not job.wish.in_place or witness is not None:
                 raise
@@ -275,6 +278,17 @@ class _Rescue:
             if result["starts"] is False:
                 result["msg"] += " But it does not start: look for the libraries that it needs (ldd)."
         return result
+
+    def _is_back(self, wish: Wish, target: Target, witness: Optional[Witness], seen: "_Seen") -> bool:
+        """Whether the name leads to the very file that is held, as after a restore by link: it is not deleted then."""
+        for sighting in seen.scan.back:
+            if not wish.means(sighting) or judge_handle(sighting, wish.claim):
+                continue
+            with suppress(OSError, RescueError), self.host.readable(sighting) as fd:
+                if self.host.is_named(fd, target.folder.fd, target.name):
+                    digest = None if witness is None else self.host.digests(fd, [witness.algorithm])[witness.algorithm]
+                    return not standing(judge_content(witness, digest), self.terms.accept)
+        return False
 
     def _does_start(self, target: Target) -> Optional[bool]:
         fd = self.host.open_file(target.folder.fd, target.name)

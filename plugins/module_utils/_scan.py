@@ -71,14 +71,15 @@ class _Link(NamedTuple):
 class _News(NamedTuple):
     """What the one who walks tells of the next process: what was seen, and of ``pinned`` ones the handles come along.
 
-    ``skipped`` are (mount id, mount point) of links into a mount that does not answer. Only the last news of a process
-    say ``done``.
+    ``skipped`` are (mount id, mount point) of links into a mount that does not answer, ``back`` is as in `Scan`. Only
+    the last news of a process say ``done``.
     """
 
     sightings: Sequence[Sighting] = ()
     pinned: Sequence[int] = ()
     skipped: Sequence[Tuple[int, str]] = ()
     program: bytes = b""
+    back: Sequence[Sighting] = ()
     done: bool = False
     there: bool = True
     unreadable: bool = False
@@ -109,6 +110,7 @@ def scan(pin: Callable[[Sighting], bool], effort: Effort = NORMAL) -> Scan:
         unvisited=len(unvisited),
         programs=walk.programs,
         connection=connection(os.getpid(), lambda pid: read_at("/proc/%d/status" % pid)),
+        back=walk.back,
     )
 
 
@@ -163,6 +165,7 @@ class _Walk:
     def __init__(self, pin: Callable[[Sighting], bool], effort: Effort) -> None:
         self.effort = effort
         self.sightings: List[Sighting] = []
+        self.back: List[Sighting] = []
         self.processes = 0
         self.unreadable = 0
         self.skipped: Dict[str, int] = {}
@@ -205,6 +208,7 @@ class _Walk:
             found[number] = found[number]._replace(handle=handle)
         self._pins_left -= len(handles)
         self.sightings += found
+        self.back += news.back
         for mount_id, mount_point in news.skipped:
             if mount_id not in self._answering:
                 self._answering[mount_id] = False
@@ -276,6 +280,7 @@ class _Visit:
         self._mounts: Optional[Dict[int, Mount]] = None
         self._held: Set[Tuple[int, Tuple[int, int]]] = set()
         self._seen: List[Sighting] = []
+        self._back: List[Sighting] = []
         self._pinned: List[int] = []
         self._handles: List[int] = []
         self._skipped: List[Tuple[int, str]] = []
@@ -304,13 +309,15 @@ class _Visit:
 
     def _tell_what_was_seen(self, done: bool = False) -> None:
         """Before a question that may never be answered, and now and then."""
-        if done or self._seen or self._skipped:
-            news = _News(self._seen, self._pinned, self._skipped, self._program, done, True, self.unreadable)
+        if done or self._seen or self._skipped or self._back:
+            news = _News(
+                self._seen, self._pinned, self._skipped, self._program, self._back, done, True, self.unreadable
+            )
             self.tell(news, self._handles)
             self._program = b""
         for handle in self._handles:
             os.close(handle)
-        self._seen, self._pinned, self._handles, self._skipped = [], [], [], []
+        self._seen, self._pinned, self._handles, self._skipped, self._back = [], [], [], [], []
 
     def _note(self, error: OSError) -> None:
         if error.errno not in _GONE:
@@ -442,11 +449,9 @@ class _Visit:
         if not text.endswith(DELETED) and (mount is None or not mount.fs_type.startswith(("nfs", "fuse"))):
             return None
         file = file_of(handle)
-        if self._is_live(text, file, foreign):
-            return None
         path = text[: -len(DELETED)] if text.endswith(DELETED) else text
         place = None if mount is None else _place.place_of(mount, path)
-        return Sighting(
+        found = Sighting(
             process=holder,
             via=link.via,
             fd=link.fd,
@@ -461,6 +466,10 @@ class _Visit:
             foreign=foreign,
             host_path=self._host_path(path, place, foreign),
         )
+        if not self._is_live(text, file, foreign):
+            return found
+        self._back.append(found)
+        return None
 
     def _host_path(self, path: bytes, place: Optional[Place], foreign: Optional[str]) -> Optional[bytes]:
         if foreign is None:

@@ -63,7 +63,9 @@ options:
     description: Permissions of the file at O(dest) as an octal string, such as V('0644').
     type: raw
   force:
-    description: Whether to replace a file that has the name.
+    description:
+      - Whether to replace a file that has the name.
+      - Nothing is changed where it is equal to the deleted one, or is the very file that is held, as after a restore by hard link.
     type: bool
     default: false
   backup:

@@ -91,6 +91,7 @@ class _Walk:
         self.stuck = stuck
         self.skipped: dict[str, int] = {}
         self.unreadable: set[int] = set()
+        self.back: list[Sighting] = []
         self.own_mounts = _procfs.mounts(session.run(content(b"/proc/self/mountinfo")))
         self.texts: dict[_Link, bytes] = {}
         self.programs: dict[bytes, list[int]] = {}
@@ -118,6 +119,7 @@ class _Walk:
             unvisited=0,
             programs=self.programs,
             connection=connection(myself, lambda pid: self.session.run(content(b"/proc/%d/status" % pid))),
+            back=self.back,
         )
 
     def link_of(self, path: Any) -> _Link | None:
@@ -228,14 +230,12 @@ class _Walk:
         if fact.inode is None and foreign is None:
             foreign = "unproven"
         file = self._file(fact, mount)
-        if foreign is None and self._is_live(fact.name, file):
-            return None
         path = fact.name[: -len(DELETED)] if fact.name.endswith(DELETED) else fact.name
         place = None if mount is None else _place.place_of(mount, path)
         host_path: bytes | None = path
         if fact.mount_id not in self.own_mounts:
             host_path = None if place is None else _place.host_path(place, self.own_mounts.values())
-        return Sighting(
+        found = Sighting(
             process=known.process,
             via=link.via,
             fd=link.fd,
@@ -250,6 +250,10 @@ class _Walk:
             foreign=foreign,
             host_path=host_path,
         )
+        if foreign is not None or not self._is_live(fact.name, file):
+            return found
+        self.back.append(found)
+        return None
 
     def _file(self, fact: Facts, mount: Mount | None) -> File:
         return file_of(fact, mount, -next(self.unknown))

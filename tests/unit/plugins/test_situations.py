@@ -83,6 +83,28 @@ def test_a_hard_linked_twin(top: Path, holders: Holders) -> None:
     assert (top / "tool").samefile(top / "twin")
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_second_run_with_force_after_a_link(top: Path, holders: Holders, check_mode: bool) -> None:
+    (top / "twin").write_bytes(CONTENT)
+    (top / "tool").hardlink_to(top / "twin")
+    pid = holders.open(top / "tool").pid
+    (top / "tool").unlink()
+    request = {"path": str(top / "tool"), "checksum": "sha256:" + hashlib.sha256(CONTENT).hexdigest()}
+    inode = (top / "twin").stat().st_ino
+    assert back(request, force=True)["method"] == "link"
+    for chosen in {}, {"pid": pid}, {"inode": inode}:
+        again = back({**request, **chosen}, force=True, backup=True, check_mode=check_mode)
+        assert (again["status"], again["changed"]) == ("present", False), again["msg"]
+    assert sorted(path.name for path in top.iterdir()) == ["tool", "twin"]
+    assert (top / "tool").stat().st_ino == inode
+    for wrong in {"checksum": "sha256:" + "0" * 64}, {"inode": inode + 1}:
+        assert back({**request, **wrong}, force=True)["refused"] == ["not_held"]
+    (top / "tool").unlink()
+    (top / "tool").write_text("newer")
+    assert back(request, force=True)["status"] == "restored"
+    assert (top / "tool").stat().st_ino == inode
+
+
 def test_only_mapped(top: Path, holders: Holders) -> None:
     held = holders.map_library(top / "lib.so")
     before = (top / "lib.so").read_bytes()
