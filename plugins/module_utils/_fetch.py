@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The target's part of fetch_file: which file is meant, and its content piece by piece. Nothing is written."""
+"""The target's part of fetch_file: which file is meant, its content as a stream or in pieces. Nothing is written."""
 
 import base64
 import os
@@ -20,6 +20,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     may_be_wanted,
     wish_from,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import data_ranges
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, open_directory, read_at, reopen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, TRANSPORT, Host
@@ -27,6 +28,8 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, File
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import Kept, send
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     SOURCE_SPEC,
@@ -35,16 +38,23 @@ FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     mode={"type": "raw"},
     fail_on_missing={"type": "bool", "default": True},
     validate_checksum={"type": "bool", "default": True},
+    resume={"type": "bool", "default": False},
     transport=TRANSPORT,
 )
 
+# What the action plugin asks of the module, besides the options of the user: at first to choose, then for the content.
+STEP_SPEC: Dict[str, Dict[str, Any]] = {"_step": {"type": "dict", "default": {}}}
+
 
 @contextmanager
-def chosen(request: Dict[str, Any], host: Host = LOCAL) -> Iterator[Tuple[Dict[str, Any], int]]:
+def chosen(
+    request: Dict[str, Any], host: Host = LOCAL, with_digest: bool = True
+) -> Iterator[Tuple[Dict[str, Any], int]]:
     """The file that ``request`` (options as `_choose.wish_from` takes them) means.
 
-    Gives its path, metadata, source and checksum, and a descriptor that is open as long as the block runs. Raises
-    RescueError, with the reason ``not_held`` where nobody holds it.
+    Gives its path, metadata, source and checksum, and a descriptor that is open as long as the block runs. Without
+    ``with_digest`` it is only read for the checksum where the request names one. Raises RescueError, with the reason
+    ``not_held`` where nobody holds it.
     """
     wish = wish_from({name: request.get(name) for name in SOURCE_SPEC})._replace(in_place=False)
     origin = None
@@ -61,7 +71,7 @@ def chosen(request: Dict[str, Any], host: Host = LOCAL) -> Iterator[Tuple[Dict[s
         with host.readable(found.sighting) as fd:
             # It may be a log: what is fetched is what it is now, however fast it grows.
             size = host.size(fd)
-            digest = host.digests(fd, _algorithms(wish), size)
+            digest = host.digests(fd, _algorithms(wish), size) if with_digest or wish.checksum else {}
             file = found.file.file._replace(size=size)
             yield _described(wish, found, file, digest, host), fd
     finally:
@@ -83,16 +93,14 @@ def _described(wish: Wish, found: Candidate, file: File, digest: Dict[str, str],
     return dict(
         path_fields(wish.path or found.sighting.host_path or found.sighting.path),
         source=reporter.holder(found.sighting),
-        checksum="sha256:" + digest["sha256"],
+        checksum="sha256:" + digest["sha256"] if digest else None,
         **reporter.file(file),
     )
 
 
-def piece(source: Dict[str, Any], offset: int, length: int) -> str:
-    """At most ``length`` bytes at ``offset`` of what `describe` chose, in base64; empty at the end.
-
-    Raises RescueError where the holder or the file is another one by now.
-    """
+@contextmanager
+def _opened(source: Dict[str, Any]) -> Iterator[int]:
+    """The file of a holder that `chosen` gave. Raises RescueError where either is another one by now."""
     directory, _slash, link = str(source["link"])[len("/proc/") :].partition("/")
     try:
         process = open_directory("/proc/" + directory)
@@ -112,6 +120,29 @@ def piece(source: Dict[str, Any], offset: int, length: int) -> str:
     finally:
         os.close(pin)
     try:
-        return base64.b64encode(os.pread(fd, length, offset)).decode("ascii")
+        yield fd
     finally:
         os.close(fd)
+
+
+def piece(source: Dict[str, Any], offset: int, length: int) -> Dict[str, Any]:
+    """What is at ``offset`` of what `chosen` gave: a ``hole`` of so many bytes, 0 mostly, and ``content`` (base64) after
+    it, at most ``length`` bytes; both are nothing at the end. Raises RescueError.
+    """
+    with _opened(source) as fd:
+        size = os.fstat(fd).st_size
+        start, end = next(data_ranges(fd, offset, size), (max(offset, size), size))
+        content = os.pread(fd, min(length, max(0, end - start)), start)
+        return {"hole": start - offset, "content": base64.b64encode(content).decode("ascii")}
+
+
+def beginning(source: Dict[str, Any], length: int) -> str:
+    """The sha256 of the first ``length`` bytes, for a transfer that goes on after them. Raises RescueError."""
+    with _opened(source) as fd:
+        return digests(fd, ["sha256"], length)["sha256"]
+
+
+def stream(source: Dict[str, Any], size: int, kept: Kept) -> None:
+    """Sends the content as `_stream.send` does, on standard output. Raises RescueError."""
+    with _opened(source) as fd:
+        send(fd, size, 1, kept)

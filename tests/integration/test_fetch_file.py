@@ -83,7 +83,7 @@ def test_larger_than_one_piece_and_no_copy_on_the_host(host, gone, run_module, t
     path = gone(size=size)
     used = os.statvfs(host.root())
     answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/movie", "flat": True})
-    assert not answer.failed, answer.output
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
     assert hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest() == digest(size)
     assert abs(os.statvfs(host.root()).f_bfree - used.f_bfree) * used.f_frsize < size // 4
 
@@ -164,14 +164,16 @@ def test_a_log_that_grows_arrives_as_it_was(host, lab, hold, run_module, tmp_pat
         path,
     )
     inside(host, path).unlink()
-    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/log", "flat": True})
+    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/log", "flat": True}, may_warn=True)
     assert not answer.failed, answer.output
+    assert answer.result["consistent"] is False and "was written to while it was read" in answer.output
     content = (tmp_path / "log").read_bytes()
     assert len(content) == answer.result["size"] >= 5_000_000
     assert content == (b"line\n" * len(content))[: len(content)]
 
 
-def test_a_file_that_changes_on_the_way_leaves_nothing(host, lab, hold, run_module, tmp_path):
+@pytest.fixture
+def busy(host, lab, hold):
     path = f"{lab}/busy"
     hold(
         "import sys, threading, itertools, os\n"
@@ -183,6 +185,42 @@ def test_a_file_that_changes_on_the_way_leaves_nothing(host, lab, hold, run_modu
         path,
     )
     inside(host, path).unlink()
-    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/out"})
+    return path
+
+
+# su reads no module from standard input.
+BY_SU = ("-e", "ansible_become_method=su")
+
+
+def test_a_file_that_changes_in_a_stream_is_told_of(busy, run_module, tmp_path):
+    answer = run_module("fetch_file", {"path": busy, "dest": f"{tmp_path}/out"}, may_warn=True)
+    assert not answer.failed and answer.result["came_as"] == "stream"
+    assert answer.result["consistent"] is False and "was written to while it was read" in answer.output
+
+
+def test_a_file_that_changes_between_pieces_leaves_nothing(busy, fleet, run_module, tmp_path):
+    answer = run_module(
+        "fetch_file", {"path": busy, "dest": f"{tmp_path}/out"}, inventory=fleet.inventory(user="root"), options=BY_SU
+    )
     assert answer.failed and "checksum mismatch" in answer.result["msg"]
     assert [found for found in tmp_path.rglob("*") if found.is_file()] == []
+
+
+@pytest.mark.parametrize(("how", "came_as"), [((), "stream"), (BY_SU, "pieces")])
+def test_a_sparse_file_arrives_sparse(host, fleet, lab, hold, run_module, tmp_path, how, came_as):
+    code = (
+        "import os, sys\n"
+        "held = open(sys.argv[1], 'w+b', 0)\n"
+        "os.pwrite(held.fileno(), b'a' * 70_000, 100 * 2**20)\n"
+        "held.truncate(200 * 2**20 + 5)\n"
+    )
+    hold(code, f"{lab}/sparse")
+    inside(host, f"{lab}/sparse").unlink()
+    inventory = fleet.inventory(user="root") if how else None
+    arguments = {"path": f"{lab}/sparse", "dest": f"{tmp_path}/sparse", "flat": True}
+    answer = run_module("fetch_file", arguments, inventory=inventory, options=how)
+    assert not answer.failed and answer.result["came_as"] == came_as, answer.output
+    arrived = (tmp_path / "sparse").stat()
+    assert arrived.st_size == 200 * 2**20 + 5 and arrived.st_blocks * 512 < 2**20
+    content = bytes(100 * 2**20) + b"a" * 70_000 + bytes(100 * 2**20 + 5 - 70_000)
+    assert answer.result["checksum"] == "sha256:" + hashlib.sha256(content).hexdigest()

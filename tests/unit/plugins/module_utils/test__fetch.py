@@ -115,7 +115,22 @@ def source(tmp_path: Path, held: Held) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 99), (0, 3), (3, 3), (len(CONTENT), 9), (999, 9)])
 def test_pieces(source: dict[str, Any], offset: int, length: int) -> None:
-    assert base64.b64decode(piece(source, offset, length)) == CONTENT[offset : offset + length]
+    answer = piece(source, offset, length)
+    assert (answer["hole"], base64.b64decode(answer["content"])) == (0, CONTENT[offset : offset + length])
+
+
+def test_a_piece_after_a_hole(tmp_path: Path, holders: Holders) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.seek(10 * 2**20)
+        file.write(CONTENT)
+        file.truncate(30 * 2**20)
+    holders.open(path)
+    path.unlink()
+    source = described(path=str(path))["source"]
+    after = piece(source, 4096, 2**23)
+    assert after["hole"] == 10 * 2**20 - 4096 and base64.b64decode(after["content"]).startswith(CONTENT)
+    assert piece(source, 20 * 2**20, 9) == {"hole": 10 * 2**20, "content": ""}
 
 
 @pytest.mark.parametrize("name", ["start_time", "device", "inode"])
@@ -141,7 +156,7 @@ def test_a_piece_of_a_holder_whose_first_thread_ended(tmp_path: Path, holders: H
     holders.keep_in_second_thread(fd)
     os.close(fd)
     found = described(path=str(tmp_path / "tool"))
-    assert base64.b64decode(piece(found["source"], 0, 99)) == CONTENT
+    assert base64.b64decode(piece(found["source"], 0, 99)["content"]) == CONTENT
 
 
 @pytest.mark.parametrize("link", ["/proc/../etc/passwd", "/etc/passwd", "", "/proc/self/../../etc/passwd"])
