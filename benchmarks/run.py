@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 import facts
+import fetch
 import rescue
 import restore
 import scan
@@ -20,6 +21,7 @@ BENCHMARKS: dict[str, list[Callable[[int], list[Row]]]] = {
     "facts": [facts.main],
     "rescue": [rescue.main],
     "restore": restore.BENCHMARKS,
+    "fetch": fetch.BENCHMARKS,
 }
 
 if __name__ == "__main__":

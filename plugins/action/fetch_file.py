@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import base64
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -22,15 +20,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import parsed_mode
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
+from ansible_collections.procfs.rescue.plugins.plugin_utils._content import Content
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import DifferentError, LocalFile, components
-from ansible_collections.procfs.rescue.plugins.plugin_utils._own_ssh import own_ssh
 from ansible_collections.procfs.rescue.plugins.plugin_utils._progress import Progress, is_watched
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import SessionError
 from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
-
-# Bytes per module call: what memory holds of a file at any time, a few times over as base64 and JSON.
-_PIECE = 8 * 1024 * 1024
 
 # Permissions of what arrives, unless the user gives others.
 _PRIVATE = 0o600
@@ -47,13 +42,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._vars = task_vars or {}
+        self._content = Content(self, self._vars)
         options = self.validate_argument_spec(argument_spec=FETCH_SPEC)[1]
         request = {name: value for name, value in options.items() if value is not None}
 
         def by_module(found: dict[str, Any]) -> dict[str, Any]:
             if found.get("failed"):
                 return {"failed": True, "msg": found["msg"], "refused": found.get("refused", [])}
-            return self._fetched(found, options, self._stream)
+            return self._fetched(found, options, self._content.transfer)
 
         def over_sftp(host: Host) -> dict[str, Any]:
             try:
@@ -86,7 +82,7 @@ class ActionModule(ActionBase):
         mode = None if args["mode"] is None else parsed_mode(args["mode"])
         before = local.existing(None if self._task.diff else found["size"])
         if before is not None and before.checksum is not None and found["checksum"] is None:
-            found = dict(found, checksum="sha256:" + self._asked(found, "beginning", found["size"])["sha256"])
+            found = dict(found, checksum="sha256:" + self._content.asked(found, "beginning", found["size"])["sha256"])
         answer = {name: found[name] for name in ("path", "size", "owner", "group", "mode", "mtime", "source")}
         if "path_b64" in found:
             answer["path_b64"] = found["path_b64"]
@@ -150,51 +146,6 @@ class ActionModule(ActionBase):
             "came_as": came_as,
             "resumed_from": receiver.began,
         }
-
-    def _stream(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
-        """As one stream where that is possible, else in pieces."""
-        ends: list[dict[str, Any]] = []
-        with own_ssh(self, lambda stream: ends.append(receiver.stream(stream))) as is_possible:
-            if is_possible:
-                self._asked(found, "stream", dict(receiver.kept._asdict(), size=found["size"]), may_fail=True)
-        if ends:
-            return "stream", "sha256:" + ends[0]["sha256"], ends[0]["changed"]
-        return self._pieces(found, receiver)
-
-    def _pieces(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
-        """As modules give it, one call for each piece; of a log that grows, what was described."""
-        kept = receiver.kept
-        if kept.offset and self._asked(found, "beginning", kept.offset)["sha256"] != kept.sha256:
-            receiver.start_anew()
-        digest = found["checksum"] or "sha256:" + self._asked(found, "beginning", found["size"])["sha256"]
-        while receiver.offset < found["size"]:
-            wanted = {"offset": receiver.offset, "length": min(_PIECE, found["size"] - receiver.offset)}
-            piece = self._asked(found, "piece", wanted)
-            if not (piece["hole"] or piece["content"]):  # it was truncated
-                break
-            receiver.hole(min(piece["hole"], found["size"] - receiver.offset))
-            receiver.data(base64.b64decode(piece["content"])[: found["size"] - receiver.offset])
-        return "pieces", digest, False
-
-    def _asked(self, found: dict[str, Any], step: str, how: Any, may_fail: bool = False) -> dict[str, Any]:
-        """What the module answers to this step for what was chosen. Raises RescueError unless it ``may_fail``."""
-        with self._unseen():
-            answer: dict[str, Any] = self._execute_module(
-                module_args={"source": found["source"], "dest": "/", "_step": {step: how}}, task_vars=self._vars
-            )
-        if answer.get("failed") and not may_fail:
-            raise RescueError(f"Nothing was written. {str(answer['msg']).replace(DO_NOT, '')}")
-        return answer
-
-    @contextmanager
-    def _unseen(self) -> Iterator[None]:
-        """Connections show what a module answers, from -vvv on, unless it is secret: this is what files contain."""
-        context = self._connection._play_context
-        before, context.no_log = context.no_log, True
-        try:
-            yield
-        finally:
-            context.no_log = before
 
     @property
     def _host_name(self) -> str:

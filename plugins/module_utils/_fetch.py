@@ -99,7 +99,7 @@ def _described(wish: Wish, found: Candidate, file: File, digest: Dict[str, str],
 
 
 @contextmanager
-def _opened(source: Dict[str, Any]) -> Iterator[int]:
+def opened(source: Dict[str, Any]) -> Iterator[int]:
     """The file of a holder that `chosen` gave. Raises RescueError where either is another one by now."""
     directory, _slash, link = str(source["link"])[len("/proc/") :].partition("/")
     try:
@@ -126,10 +126,10 @@ def _opened(source: Dict[str, Any]) -> Iterator[int]:
 
 
 def piece(source: Dict[str, Any], offset: int, length: int) -> Dict[str, Any]:
-    """What is at ``offset`` of what `chosen` gave: a ``hole`` of so many bytes, 0 mostly, and ``content`` (base64) after
-    it, at most ``length`` bytes; both are nothing at the end. Raises RescueError.
+    """What is at ``offset`` of what `chosen` gave: a ``hole`` (bytes, mostly 0), and ``content`` (base64) after it, at
+    most ``length`` bytes; both are nothing at the end. Raises RescueError.
     """
-    with _opened(source) as fd:
+    with opened(source) as fd:
         size = os.fstat(fd).st_size
         start, end = next(data_ranges(fd, offset, size), (max(offset, size), size))
         content = os.pread(fd, min(length, max(0, end - start)), start)
@@ -138,11 +138,11 @@ def piece(source: Dict[str, Any], offset: int, length: int) -> Dict[str, Any]:
 
 def beginning(source: Dict[str, Any], length: int) -> str:
     """The sha256 of the first ``length`` bytes, for a transfer that goes on after them. Raises RescueError."""
-    with _opened(source) as fd:
+    with opened(source) as fd:
         return digests(fd, ["sha256"], length)["sha256"]
 
 
 def stream(source: Dict[str, Any], size: int, kept: Kept) -> None:
     """Sends the content as `_stream.send` does, on standard output. Raises RescueError."""
-    with _opened(source) as fd:
+    with opened(source) as fd:
         send(fd, size, 1, kept)

@@ -37,6 +37,10 @@ class Existing(NamedTuple):
     mode: int
 
 
+class BusyError(RescueError):
+    """Somebody else is writing it."""
+
+
 class DifferentError(RescueError):
     """What was written is not what it should be: nothing of it is to be kept."""
 
@@ -116,7 +120,7 @@ class LocalFile:
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError) as error:
             os.close(fd)
-            raise RescueError(f"Another transfer to {printable(self.path)} is running, wait for its end.") from error
+            raise BusyError(f"Another transfer to {printable(self.path)} is running, wait for its end.") from error
         except BaseException:
             os.close(fd)
             raise
