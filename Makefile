@@ -98,7 +98,7 @@ bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUN
 bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 SPARSE_GIB=8 SMALL_FILES=10000
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore $(ROUNDS)
 
-bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 (root)
+bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 FETCH_DEST=/dev/shm (root)
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py fetch $(ROUNDS)
 
 lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header

@@ -4,7 +4,8 @@
 
 """fetch_file over SSH with become, against `ssh host sudo cat` (floor), rsync where it is, and ansible.builtin.fetch.
 
-Ordinary files of the same content for what cannot read deleted ones. ``FETCH_GIB`` are the sizes of the random files.
+Ordinary files of the same content for what cannot read deleted ones. ``FETCH_GIB`` are the sizes of the random files,
+``FETCH_DEST`` is the folder that they arrive in: in memory (/dev/shm) the disk of the controller plays no part.
 """
 
 from __future__ import annotations
@@ -28,15 +29,19 @@ GIB = 2**30
 SIZES = [int(size) for size in os.environ.get("FETCH_GIB", "1,4").split(",")]
 PROGRAMS = Path(sys.executable).parent
 ORDINARY = "/srv/ordinary"
+_PATIENCE = 240
 
 
 def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
     def main(rounds: int) -> list[Row]:
-        with Fleet(1) as fleet, tempfile.TemporaryDirectory() as folder:
+        with Fleet(1) as fleet, tempfile.TemporaryDirectory(dir=os.environ.get("FETCH_DEST")) as folder:
             host = fleet.hosts[0]
             size = str(gib * GIB)
             fill = "head -c %s %s" % (size, "/dev/zero" if content == "zeros" else "/dev/urandom")
-            host.run(["sh", "-c", f"{fill} > {ORDINARY}; {fill} > /srv/held"], timeout=300)
+            host.run(["sh", "-c", f"{fill} > /srv/held"], timeout=300)
+            has_peers = content != "zeros" and gib == 1  # the host's disk is memory
+            if has_peers:
+                host.run(["cp", "/srv/held", ORDINARY])
             holder = host.spawn(["sh", "-c", "exec 9< /srv/held; rm /srv/held; exec sleep infinity"])
             while (host.root() / "srv/held").exists():
                 pass
@@ -44,12 +49,15 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
             ours = _module(fleet, folder, "procfs.rescue.fetch_file", {"source": {"link": link}, "resume": False})
             commands = {
                 "ssh host sudo cat (floor)": _shell(host.ssh_command(), f"sudo -n cat {link}", f"{folder}/floor"),
+                "the same, and sync of the file": _shell(
+                    host.ssh_command(), f"sudo -n cat {link}", f"{folder}/floor", "sync"
+                ),
                 "fetch_file": ours,
             }
-            if shutil.which("rsync"):
+            if has_peers and shutil.which("rsync"):
                 commands["rsync, of an ordinary file"] = _rsync(host, folder)
             rows = measured(f"{gib} GiB of {content}", commands, rounds)
-            if gib == 1 and content != "zeros":
+            if has_peers:
                 fetch = _module(fleet, folder, "ansible.builtin.fetch", {"src": ORDINARY})
                 rows += _at_most_once(rows[0], "ansible.builtin.fetch, of an ordinary file, once", fetch)
             with _peak_of_python(host) as peak:
@@ -63,15 +71,16 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
 def _at_most_once(floor: Row, name: str, command: list[str]) -> list[Row]:
     """It takes minutes, may fail, and holds the file in memory several times, so that no warming up changes much."""
     try:
-        seconds, memory = run(command)
+        seconds, memory = run(["timeout", str(_PATIENCE), *command])
     except subprocess.CalledProcessError as error:
-        print(f"  fails: {name}: {error.output.decode(errors='replace')[-300:]}")
+        why = f"not in {_PATIENCE} s" if error.returncode == 124 else error.output.decode(errors="replace")[-300:]
+        print(f"  fails: {name}: {why}")
         return []
     return [Row(floor.what, name, seconds, seconds / floor.seconds, memory)]
 
 
-def _shell(ssh: list[str], command: str, into: str) -> list[str]:
-    return ["sh", "-c", f"exec {shlex.join([*ssh, command])} > {into}"]
+def _shell(ssh: list[str], command: str, into: str, after: str = "true") -> list[str]:
+    return ["sh", "-c", f"rm -f {into}; {shlex.join([*ssh, command])} > {into} && {after} {into}"]
 
 
 def _rsync(host: Host, folder: str) -> list[str]:

@@ -35,7 +35,7 @@ class Content:
         RescueError, AnsibleConnectionFailure and BrokenStreamError.
         """
         ends: list[dict[str, Any]] = []
-        with own_ssh(self._action, lambda stream: ends.append(receiver.stream(stream))) as is_possible:
+        with own_ssh(self._action, lambda stream: ends.append(receiver.stream(stream)), found["size"]) as is_possible:
             if is_possible:
                 # Where it does not even begin, the pieces tell why, or lead there.
                 self._answer(found, "stream", dict(receiver.kept._asdict(), size=found["size"]))

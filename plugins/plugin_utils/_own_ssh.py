@@ -24,6 +24,11 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.procfs.rescue.plugins.module_utils._stream import MAGIC
 
+# Of a shared connection nobody can take the compression away, which Ansible asks for (-C) and which takes a whole
+# processor for 30 MB/s. A login of its own is worth it from so many bytes on.
+_LARGE = 32 * 1024 * 1024
+_OF_ITS_OWN = [b"-oControlMaster=no", b"-oControlPath=none", b"-oCompression=no", b"-oBatchMode=yes"]
+
 # What a shell, sudo or a banner may say before the module does, in bytes.
 _PREFACE = 1024 * 1024
 
@@ -32,8 +37,10 @@ _PIPE = 1024 * 1024
 
 
 @contextmanager
-def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None]) -> Iterator[bool]:
+def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None], size: int) -> Iterator[bool]:
     """Whether modules of the block run in an own ssh process; then ``take`` reads what comes after `_stream.MAGIC`.
+
+    That will be about ``size`` bytes; many come over a connection of their own, where the host lets one more in.
 
     False where somebody has to be asked for a password, where the module is not fed to Python over standard input (su),
     and over connections that are not ssh's.
@@ -47,6 +54,10 @@ def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None]) -> Iterator[b
     def exec_command(command: str, in_data: bytes | None = None, **_how: object) -> tuple[int, bytes, bytes]:
         connection.host = connection.get_option("host") or action._play_context.remote_addr
         ssh = connection._build_command(connection.get_option("ssh_executable"), "ssh", connection.host, command)
+        if size >= _LARGE:
+            alone = [ssh[0], *_OF_ITS_OWN, *(part for part in ssh[1:-1] if part != b"-C"), ssh[-1]]
+            with suppress(AnsibleConnectionFailure):  # it had not begun
+                return _run(alone, in_data or b"", take)
         return _run(ssh, in_data or b"", take)
 
     try:
@@ -68,6 +79,7 @@ def _asks_for_a_password(action: ActionBase) -> bool:
 
 def _run(command: list[bytes], in_data: bytes, take: Callable[[IO[bytes]], None]) -> tuple[int, bytes, bytes]:
     """(exit code, what the command said besides the stream, its complaints). Raises AnsibleConnectionFailure."""
+    begun = False
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(command, 0, None, subprocess.PIPE, subprocess.PIPE, complaints) as process,
@@ -84,6 +96,7 @@ def _run(command: list[bytes], in_data: bytes, take: Callable[[IO[bytes]], None]
             said = _until_magic(stdout)
             if said.endswith(MAGIC):
                 said = said[: -len(MAGIC)]
+                begun = True
                 take(stdout)
             said += stdout.read()
             process.wait()
@@ -92,7 +105,7 @@ def _run(command: list[bytes], in_data: bytes, take: Callable[[IO[bytes]], None]
             raise
         complaints.seek(0)
         complaint = complaints.read()
-    if process.returncode == 255:  # ssh's own (ssh(1))
+    if process.returncode == 255 and not begun:  # ssh's own (ssh(1)); a stream without an end says so itself
         why = complaint.decode("utf-8", "replace").strip()
         raise AnsibleConnectionFailure(f"Failed to connect to the host via ssh: {why}")
     return process.returncode, said, complaint
