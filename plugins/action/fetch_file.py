@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         def by_module(found: dict[str, Any]) -> dict[str, Any]:
             if found.get("failed"):
                 return {"failed": True, "msg": found["msg"], "refused": found.get("refused", [])}
-            return self._fetched(found, options, self._content.transfer)
+            return self._fetched(found["answer"], options, self._content.transfer)
 
         def over_sftp(host: Host) -> dict[str, Any]:
             try:

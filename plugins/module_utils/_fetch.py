@@ -22,11 +22,17 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import data_ranges
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, open_directory, read_at, reopen
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
+    file_of,
+    link_text,
+    open_directory,
+    read_at,
+    reopen,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, TRANSPORT, Host
-from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence
-from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, File
-from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, judge_handle, sentence
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, DeletedFile, File, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._stream import Kept, send
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
@@ -39,6 +45,7 @@ FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     fail_on_missing={"type": "bool", "default": True},
     validate_checksum={"type": "bool", "default": True},
     resume={"type": "bool", "default": False},
+    executable={"type": "bool", "default": False},
     transport=TRANSPORT,
 )
 
@@ -57,6 +64,10 @@ def chosen(
     ``not_held`` where nobody holds it.
     """
     wish = wish_from({name: request.get(name) for name in SOURCE_SPEC})._replace(in_place=False)
+    if request.get("executable"):
+        with _program(wish, host) as running:
+            yield running
+        return
     origin = None
     seen = host.scan(may_be_wanted([wish], None), NORMAL)
     try:
@@ -78,6 +89,39 @@ def chosen(
         host.unpin(seen.sightings)
         if origin is not None:
             host.close(origin.folder.fd)
+
+
+@contextmanager
+def _program(wish: Wish, host: Host) -> Iterator[Tuple[Dict[str, Any], int]]:
+    """What `chosen` gives, of the program that a process runs, whether its name is gone or not."""
+    pid = wish.claim.pid
+    if pid is None or wish.path is not None:
+        raise RescueError("With executable say which process is meant, by pid alone.")
+    if host.own_ids is not LOCAL.own_ids:
+        raise RescueError("executable cannot be had over SFTP: use transport=module.")
+    link = "/proc/%d/exe" % pid
+    try:
+        pin = os.open(link, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise RescueError("Process %d is not there, or runs no program." % pid, ["not_held"]) from error
+    try:
+        text = link_text(pin)
+        path = text[: -len(DELETED)] if text.endswith(DELETED) else text
+        of_pin = Sighting(
+            host.process(pid), "exe", None, "read", True, link, path, file_of(pin), pin, None, None, None, path
+        )
+        reasons = judge_handle(of_pin, wish.claim)
+        if "holder_changed" in reasons:
+            raise RescueError("Process %d is another one by now, or runs another program." % pid, ["holder_changed"])
+        with host.readable(of_pin) as fd:
+            file = of_pin.file
+            digest = host.digests(fd, _algorithms(wish), file.size)
+            yield (
+                _described(wish, Candidate(DeletedFile(file, "regular", [of_pin]), of_pin, []), file, digest, host),
+                fd,
+            )
+    finally:
+        os.close(pin)
 
 
 def _algorithms(wish: Wish) -> List[str]:

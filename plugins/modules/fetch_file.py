@@ -48,6 +48,12 @@ options:
     description: Whether it is a failure when no process holds the file.
     type: bool
     default: true
+  executable:
+    description:
+      - Whether the program that O(pid) runs is meant, deleted, replaced or still there, as what an intruder started may be. O(start_time) and
+        O(inode) must be right where they are given. Needs the module on the host, not SFTP.
+    type: bool
+    default: false
   resume:
     description:
       - Whether what arrived of a transfer that broke off is kept, as a hidden C(.procfs-rescue.*.part) beside the file, and the next run with
@@ -70,6 +76,12 @@ EXAMPLES = r"""
   procfs.rescue.fetch_file:
     path: /bin/bash
     dest: rescued
+
+- name: Fetch what process 4711 runs, whether its file is deleted or not
+  procfs.rescue.fetch_file:
+    pid: 4711
+    executable: true
+    dest: evidence
 
 - name: Find deleted executables of a folder
   procfs.rescue.deleted_files_facts:
@@ -199,7 +211,8 @@ def main() -> None:
     # once to choose the file, then for its content.
     module = AnsibleModule(argument_spec=dict(FETCH_SPEC, **STEP_SPEC), supports_check_mode=True)
     try:
-        module.exit_json(changed=False, **_answer(module, module.params["_step"], module.params["source"]))
+        # Of a path that it is told AnsibleModule adds size, owner and mode: of the file that has the name now.
+        module.exit_json(changed=False, answer=_answer(module, module.params["_step"], module.params["source"]))
     except RescueError as error:
         module.fail_json(msg=DO_NOT + str(error), refused=error.reasons)
     except OSError as error:

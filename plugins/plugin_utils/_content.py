@@ -63,7 +63,7 @@ class Content:
         answer = self._answer(found, step, how)
         if answer.get("failed"):
             raise RescueError(f"Nothing was written. {str(answer['msg']).replace(DO_NOT, '')}")
-        return answer
+        return dict(answer["answer"])
 
     def _answer(self, found: dict[str, Any], step: str, how: Any) -> dict[str, Any]:
         arguments = {"source": found["source"], "dest": "/", "_step": {step: how}}

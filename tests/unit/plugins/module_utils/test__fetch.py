@@ -162,3 +162,20 @@ def test_a_piece_of_a_holder_whose_first_thread_ended(tmp_path: Path, holders: H
 @pytest.mark.parametrize("link", ["/proc/../etc/passwd", "/etc/passwd", "", "/proc/self/../../etc/passwd"])
 def test_a_piece_of_what_is_no_magic_link(source: dict[str, Any], link: str) -> None:
     assert refusal(lambda: piece(dict(source, link=link), 0, 9))[1] == ["holder_changed"]
+
+
+def test_the_program_of_a_process_that_is_still_there(holders: Holders, held: Held) -> None:
+    pid = described(path=os.fsdecode(os.readlink(held.link)).replace(" (deleted)", ""))["source"]["pid"]
+    found = described(pid=pid, executable=True)
+    exe = os.readlink(f"/proc/{pid}/exe")
+    assert (found["path"], found["source"]["link"]) == (exe, f"/proc/{pid}/exe")
+    assert found["checksum"] == "sha256:" + hashlib.sha256(Path(exe).read_bytes()).hexdigest()
+    start = base64.b64decode(piece(found["source"], 0, 4)["content"])
+    assert start == b"\x7fELF"
+
+
+def test_the_program_of_another_process(holders: Holders, held: Held) -> None:
+    pid = int(held.link.split("/")[2])
+    assert refusal(lambda: described(pid=pid, executable=True, start_time=1))[1] == ["holder_changed"]
+    assert refusal(lambda: described(pid=2**22 + 5, executable=True))[1] == ["not_held"]
+    assert "by pid alone" in refusal(lambda: described(path="/bin/sh", executable=True))[0]
