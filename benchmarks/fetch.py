@@ -57,13 +57,14 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
             if has_peers and shutil.which("rsync"):
                 commands["rsync, of an ordinary file"] = _rsync(host, folder)
             rows = measured(f"{gib} GiB of {content}", commands, rounds)
-            if has_peers:
-                fetch = _module(fleet, folder, "ansible.builtin.fetch", {"src": ORDINARY})
-                rows += _at_most_once(rows[0], "ansible.builtin.fetch, of an ordinary file, once", fetch)
             with _peak_of_python(host) as peak:
                 subprocess.run(ours, check=True, stdout=subprocess.DEVNULL)
             target = Row(rows[0].what, "fetch_file's process on the host, memory", 0, 0, max(peak) / 1024)
-            return [*rows, target]
+            rows.append(target)
+            if has_peers:  # at last: what is left of it on the host when it was ended goes on there
+                fetch = _module(fleet, folder, "ansible.builtin.fetch", {"src": ORDINARY})
+                rows += _at_most_once(rows[0], "ansible.builtin.fetch, of an ordinary file, once", fetch)
+            return rows
 
     return main
 

@@ -129,13 +129,15 @@ def test_without_pipelining_it_writes_nothing_unless_it_is_allowed_to(fleet, hos
 def test_a_hundred_hosts_with_the_same_bash(tmp_path):
     bash = "/usr/bin/bash"
     with Fleet(100) as fleet:
+        names = [one.name for one in fleet.hosts]
         for one in fleet.hosts:
             one.spawn([bash, "-c", "while :; do sleep 3600; done"])
             one.wreck(bash)
         done = collect(fleet, tmp_path, collect_via=["exe"])
         assert done.stdout.count("failed=0") == 100, done.stdout
     assert len(list((tmp_path / "evidence/content").iterdir())) == 1
-    manifests = [manifest(tmp_path, one.name)[1] for one in fleet.hosts]
+    manifests = [manifest(tmp_path, name)[1] for name in names]
+    assert len(manifests) == 100
     assert len({file["content"] for files in manifests for file in files}) == 1
     assert all([file["path"] for file in files] == [bash] for files in manifests)
     assert check(tmp_path).stdout.count(": OK") == 101
