@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-fleet bench-report bench-restore bench-scan build check clean controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare report rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-fetch bench-fleet bench-report bench-restore bench-scan build check clean collect controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare report rescue sanity test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -26,6 +26,9 @@ check: inventory controller ## Only look what could be rescued on your hosts: IN
 
 report: inventory controller ## Write a page of what deleted files your hosts hold: INVENTORY=hosts.yml
 	@$(in_venv) ansible-playbook procfs.rescue.report -i "$(INVENTORY)" $(ARGS)
+
+collect: inventory controller ## Collect what deleted files of your hosts hold as evidence: INVENTORY=hosts.yml
+	@$(in_venv) ansible-playbook procfs.rescue.collect -i "$(INVENTORY)" $(ARGS)
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 
@@ -96,6 +99,9 @@ bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUN
 # In a /proc of its own.
 bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 SPARSE_GIB=8 SMALL_FILES=10000
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore $(ROUNDS)
+
+bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 FETCH_DEST=/dev/shm (root)
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py fetch $(ROUNDS)
 
 lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header
 lock: ## Renew both lock files

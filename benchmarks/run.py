@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 import facts
+import fetch
 import fleet_rescue
 import restore
 import scan
@@ -20,6 +21,7 @@ BENCHMARKS: dict[str, list[Callable[[int], list[Row]]]] = {
     "facts": [facts.main],
     "fleet": [fleet_rescue.main, fleet_rescue.few_hold, fleet_rescue.over_sftp, fleet_rescue.growth],
     "restore": restore.BENCHMARKS,
+    "fetch": fetch.BENCHMARKS,
 }
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def measured(what: str, commands: dict[str, list[str]], rounds: int) -> list[Row
     memory = dict.fromkeys(commands, 0.0)
     for round_number in range(rounds + 1):
         for name, command in commands.items():
-            seconds, peak = _run(command)
+            seconds, peak = run(command)
             if round_number:  # the first one warms up
                 taken[name].append(seconds)
                 memory[name] = max(memory[name], peak)
@@ -48,7 +48,7 @@ def measured(what: str, commands: dict[str, list[str]], rounds: int) -> list[Row
     return [Row(what, name, seconds, seconds / floor, memory[name]) for name, seconds in medians.items()]
 
 
-def _run(command: list[str]) -> tuple[float, float]:
+def run(command: list[str]) -> tuple[float, float]:
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None

@@ -36,7 +36,7 @@ def copy_content(source: int, target: int) -> None:
     """
     os.ftruncate(target, 0)
     size = os.fstat(source).st_size
-    for start, end in _data(source, size):
+    for start, end in data_ranges(source, 0, size):
         _copy_range(source, target, start, end)
     os.ftruncate(target, size)
 
@@ -57,9 +57,9 @@ def write_content(pieces: Iterable[bytes], target: int) -> int:
     return size
 
 
-def _data(source: int, size: int) -> Iterator[Tuple[int, int]]:
-    """The (start, end) of what is no hole."""
-    end = 0
+def data_ranges(source: int, offset: int, size: int) -> Iterator[Tuple[int, int]]:
+    """The (start, end) of what is no hole between ``offset`` and ``size``."""
+    end = offset
     while end < size:
         try:
             start = os.lseek(source, end, os.SEEK_DATA)

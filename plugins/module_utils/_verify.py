@@ -19,7 +19,7 @@ ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 def digests(fd: int, algorithms: Iterable[str], size: Optional[int] = None) -> Dict[str, str]:
     """Hex digests of the content of ``fd`` by algorithm, of as much as `content` gives."""
-    hashes = {algorithm: _new_hash(algorithm) for algorithm in algorithms}
+    hashes = {algorithm: new_hash(algorithm) for algorithm in algorithms}
     for piece in content(fd, size):
         for state in hashes.values():
             state.update(piece)
@@ -46,12 +46,12 @@ def parsed_checksum(text: str) -> Tuple[str, str]:
     algorithm, separator, digest = text.strip().lower().partition(":")
     if not separator or algorithm not in ALGORITHMS:
         raise RescueError("checksum must be ALGORITHM:HEX with one of %s; it is %r." % (", ".join(ALGORITHMS), text))
-    if len(digest) != 2 * _new_hash(algorithm).digest_size or any(char not in "0123456789abcdef" for char in digest):
+    if len(digest) != 2 * new_hash(algorithm).digest_size or any(char not in "0123456789abcdef" for char in digest):
         raise RescueError("checksum %r is no %s digest in hexadecimal." % (text, algorithm))
     return algorithm, digest
 
 
-def _new_hash(algorithm: str) -> Any:
+def new_hash(algorithm: str) -> Any:
     try:
         return hashlib.new(algorithm, usedforsecurity=False)  # Python 3.9: a FIPS host knows MD5 for records, too
     except TypeError:

@@ -11,8 +11,11 @@ author:
   - procfs.rescue contributors (@procfs)
 description:
   - Works like M(ansible.builtin.fetch), for files that were deleted and that a process on the host still holds.
-  - The content goes through memory piece by piece. Nothing is written on the host, and no end holds the whole file in memory.
-  - Digests are computed on both ends. When they differ nothing is left under the final name.
+  - Over SSH the content comes as one stream, whatever the size, where nobody has to be asked for a password; else, and over other
+    connections, in pieces of 8 MiB. Nothing of it is written on the host, no end holds more than a few MiB of it in memory, and holes of
+    sparse files stay holes.
+  - Digests are computed on both ends while it is read and written. When they differ nothing is left under the final name.
+  - Somebody who sits before a terminal is told every few seconds how far it is, others from C(-v) on.
   - Files arrive with mode V(0600), unless O(mode) says otherwise, in folders with mode V(0700). Owner and mode that they had are in the
     result.
 extends_documentation_fragment:
@@ -45,6 +48,19 @@ options:
     description: Whether it is a failure when no process holds the file.
     type: bool
     default: true
+  executable:
+    description:
+      - Whether the program that O(pid) runs is meant, deleted, replaced or still there, as what an intruder started may be. O(start_time) and
+        O(inode) must be right where they are given. Needs the module on the host, not SFTP.
+    type: bool
+    default: false
+  resume:
+    description:
+      - Whether what arrived of a transfer that broke off is kept, as a hidden C(.procfs-rescue.*.part) beside the file, and the next run with
+        this option goes on after it. It is compared with the file on the host by its digest before, and thrown away when that differs.
+      - With O(transport=sftp) each transfer starts anew.
+    type: bool
+    default: false
   validate_checksum:
     description: Whether a file whose digest differs on both ends is a failure. The digests are in the result in any case.
     type: bool
@@ -60,6 +76,12 @@ EXAMPLES = r"""
   procfs.rescue.fetch_file:
     path: /bin/bash
     dest: rescued
+
+- name: Fetch what process 4711 runs, whether its file is deleted or not
+  procfs.rescue.fetch_file:
+    pid: 4711
+    executable: true
+    dest: evidence
 
 - name: Find deleted executables of a folder
   procfs.rescue.deleted_files_facts:
@@ -132,6 +154,23 @@ mode:
   type: str
   returned: when a file was found
   sample: '0755'
+consistent:
+  description:
+    - Whether the file stayed the same while it was read. If not, it may be a mixture of states, or lack what was added, and a warning says so.
+      What comes in pieces is compared with what was there before, and fails with a checksum mismatch instead.
+  type: bool
+  returned: when a file was found
+  sample: true
+came_as:
+  description: Whether the content came as one V(stream) or in V(pieces).
+  type: str
+  returned: when a file was transferred
+  sample: stream
+resumed_from:
+  description: How many bytes of an earlier transfer were used, see O(resume).
+  type: int
+  returned: when a file was transferred
+  sample: 0
 mtime:
   description: Time of last modification in seconds since the epoch.
   type: float
@@ -150,28 +189,46 @@ refused:
   sample: ["not_held"]
 """
 
+from typing import Any, Dict
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen, piece
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import (
+    FETCH_SPEC,
+    STEP_SPEC,
+    beginning,
+    chosen,
+    piece,
+    stream,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import Kept
 
 
 def main() -> None:
     # The action plugin of this name runs on the controller and does what dest and so on say. It calls this on the host:
-    # once to choose the file, then for each piece of its content, which it names in the source.
-    module = AnsibleModule(argument_spec=FETCH_SPEC, supports_check_mode=True)
-    wanted = (module.params["source"] or {}).get("piece")
+    # once to choose the file, then for its content.
+    module = AnsibleModule(argument_spec=dict(FETCH_SPEC, **STEP_SPEC), supports_check_mode=True)
     try:
-        if wanted is not None:
-            module.exit_json(changed=False, content=piece(module.params["source"], wanted["offset"], wanted["length"]))
-        with chosen(module.params, local_host(module.warn)) as (description, _fd):
-            answer = description
-        module.exit_json(changed=False, **answer)
+        # Of a path that it is told AnsibleModule adds size, owner and mode: of the file that has the name now.
+        module.exit_json(changed=False, answer=_answer(module, module.params["_step"], module.params["source"]))
     except RescueError as error:
         module.fail_json(msg=DO_NOT + str(error), refused=error.reasons)
     except OSError as error:
         module.fail_json(msg=DO_NOT + "The file could not be read: %s." % fault(error), refused=[])
+
+
+def _answer(module: AnsibleModule, step: Dict[str, Any], source: Any) -> Dict[str, Any]:
+    if "piece" in step:
+        return piece(source, step["piece"]["offset"], step["piece"]["length"])
+    if "beginning" in step:
+        return {"sha256": beginning(source, step["beginning"])}
+    if "stream" in step:
+        stream(source, step["stream"]["size"], Kept(step["stream"]["offset"], step["stream"]["sha256"]))
+        return {}
+    with chosen(module.params, local_host(module.warn), step.get("with_digest", True)) as (description, _fd):
+        return description
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import secrets
 import stat
@@ -29,10 +31,18 @@ def components(remote: bytes) -> list[bytes]:
 
 
 class Existing(NamedTuple):
-    """``checksum`` is ``sha256:HEX``."""
+    """``checksum`` is ``sha256:HEX``, or None where the size was not the wanted one."""
 
-    checksum: str
+    checksum: str | None
     mode: int
+
+
+class BusyError(RescueError):
+    """Somebody else is writing it."""
+
+
+class DifferentError(RescueError):
+    """What was written is not what it should be: nothing of it is to be kept."""
 
 
 class LocalFile:
@@ -48,8 +58,9 @@ class LocalFile:
     def path(self) -> bytes:
         return os.path.join(self.top, *self.names)
 
-    def existing(self) -> Existing | None:
-        """The file that is there. Raises RescueError where something else has the name."""
+    def existing(self, size: int | None = None) -> Existing | None:
+        """The file that is there; it is only read where it has ``size``. Raises RescueError where something else has
+        the name."""
         try:
             folder = self._folder(create=False)
         except FileNotFoundError:
@@ -63,32 +74,57 @@ class LocalFile:
         finally:
             os.close(folder)
         try:
-            mode = os.fstat(fd).st_mode
-            if not stat.S_ISREG(mode):
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
                 raise RescueError(f"{printable(self.path)} is in the way: it is no regular file.")
-            return Existing("sha256:" + digests(fd, ["sha256"])["sha256"], stat.S_IMODE(mode))
+            is_read = size in (None, status.st_size)
+            checksum = "sha256:" + digests(fd, ["sha256"])["sha256"] if is_read else None
+            return Existing(checksum, stat.S_IMODE(status.st_mode))
         finally:
             os.close(fd)
 
     @contextmanager
-    def written(self, mode: int = 0o600) -> Iterator[BinaryIO]:
-        """A file (0600) to write to, which gets the name and its mode when the block ends without an exception."""
+    def written(self, mode: int = 0o600, resume: bool = False) -> Iterator[BinaryIO]:
+        """A file (0600) to write to, which gets the name and its mode when the block ends without an exception.
+
+        With ``resume`` what was written before an exception (but DifferentError), or before the process was killed, is
+        kept under a hidden name, and there the next time.
+        """
         folder = self._folder(create=True)
-        hidden = b".procfs-rescue." + secrets.token_hex(8).encode("ascii")
         try:
-            fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+            fd, hidden = self._part(folder) if resume else _new(folder)
             try:
-                with open(fd, "w+b") as file:
+                with open(fd, "r+b") as file:
                     yield file
                     file.flush()
                     os.fchmod(fd, mode)
                     os.fsync(fd)
-                os.replace(hidden, self.names[-1], src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                os.unlink(hidden, dir_fd=folder)
+                    os.replace(hidden, self.names[-1], src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException as error:
+                if not resume or isinstance(error, DifferentError):
+                    os.unlink(hidden, dir_fd=folder)
                 raise
         finally:
             os.close(folder)
+
+    def _part(self, folder: int) -> tuple[int, bytes]:
+        """The same for each transfer to this name, and for one at a time."""
+        name = b".procfs-rescue." + hashlib.sha256(self.names[-1]).hexdigest()[:16].encode("ascii") + b".part"
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise RescueError(f"{printable(name)} beside {printable(self.path)} is no regular file: remove it.")
+            os.fchmod(fd, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino != os.fstat(fd).st_ino:
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError) as error:
+            os.close(fd)
+            raise BusyError(f"Another transfer to {printable(self.path)} is running, wait for its end.") from error
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, name
 
     def _folder(self, create: bool) -> int:
         if create:
@@ -113,6 +149,11 @@ class LocalFile:
                 f"{printable(name)} on the way to {printable(self.path)} is no folder, or a symlink, which is "
                 "not followed."
             ) from error
+
+
+def _new(folder: int) -> tuple[int, bytes]:
+    name = b".procfs-rescue." + secrets.token_hex(8).encode("ascii")
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder), name
 
 
 def _make_private(folder: bytes) -> None:

@@ -7,10 +7,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import random
+import signal
 import stat
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+
+from fleet.controller import environment, program
 
 HOLD = (
     "import os, random, sys\n"
@@ -21,8 +30,6 @@ HOLD = (
 
 
 def digest(size):
-    import random
-
     return hashlib.sha256(random.Random(7).randbytes(size)).hexdigest()
 
 
@@ -83,7 +90,7 @@ def test_larger_than_one_piece_and_no_copy_on_the_host(host, gone, run_module, t
     path = gone(size=size)
     used = os.statvfs(host.root())
     answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/movie", "flat": True})
-    assert not answer.failed, answer.output
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
     assert hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest() == digest(size)
     assert abs(os.statvfs(host.root()).f_bfree - used.f_bfree) * used.f_frsize < size // 4
 
@@ -164,14 +171,16 @@ def test_a_log_that_grows_arrives_as_it_was(host, lab, hold, run_module, tmp_pat
         path,
     )
     inside(host, path).unlink()
-    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/log", "flat": True})
+    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/log", "flat": True}, may_warn=True)
     assert not answer.failed, answer.output
+    assert answer.result["consistent"] is False and "was written to while it was read" in answer.output
     content = (tmp_path / "log").read_bytes()
     assert len(content) == answer.result["size"] >= 5_000_000
     assert content == (b"line\n" * len(content))[: len(content)]
 
 
-def test_a_file_that_changes_on_the_way_leaves_nothing(host, lab, hold, run_module, tmp_path):
+@pytest.fixture
+def busy(host, lab, hold):
     path = f"{lab}/busy"
     hold(
         "import sys, threading, itertools, os\n"
@@ -183,6 +192,153 @@ def test_a_file_that_changes_on_the_way_leaves_nothing(host, lab, hold, run_modu
         path,
     )
     inside(host, path).unlink()
-    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/out"})
+    return path
+
+
+# su reads no module from standard input.
+BY_SU = ("-e", "ansible_become_method=su")
+
+
+def test_a_file_that_changes_in_a_stream_is_told_of(busy, run_module, tmp_path):
+    answer = run_module("fetch_file", {"path": busy, "dest": f"{tmp_path}/out"}, may_warn=True)
+    assert not answer.failed and answer.result["came_as"] == "stream"
+    assert answer.result["consistent"] is False and "was written to while it was read" in answer.output
+
+
+def test_a_file_that_changes_between_pieces_leaves_nothing(busy, fleet, run_module, tmp_path):
+    answer = run_module(
+        "fetch_file", {"path": busy, "dest": f"{tmp_path}/out"}, inventory=fleet.inventory(user="root"), options=BY_SU
+    )
     assert answer.failed and "checksum mismatch" in answer.result["msg"]
     assert [found for found in tmp_path.rglob("*") if found.is_file()] == []
+
+
+@pytest.mark.parametrize(("how", "came_as"), [((), "stream"), (BY_SU, "pieces")])
+def test_a_sparse_file_arrives_sparse(host, fleet, lab, hold, run_module, tmp_path, how, came_as):
+    code = (
+        "import os, sys\n"
+        "held = open(sys.argv[1], 'w+b', 0)\n"
+        "os.pwrite(held.fileno(), b'a' * 70_000, 100 * 2**20)\n"
+        "held.truncate(200 * 2**20 + 5)\n"
+    )
+    hold(code, f"{lab}/sparse")
+    inside(host, f"{lab}/sparse").unlink()
+    inventory = fleet.inventory(user="root") if how else None
+    arguments = {"path": f"{lab}/sparse", "dest": f"{tmp_path}/sparse", "flat": True}
+    answer = run_module("fetch_file", arguments, inventory=inventory, options=how)
+    assert not answer.failed and answer.result["came_as"] == came_as, answer.output
+    arrived = (tmp_path / "sparse").stat()
+    assert arrived.st_size == 200 * 2**20 + 5 and arrived.st_blocks * 512 < 2**20
+    content = bytes(100 * 2**20) + b"a" * 70_000 + bytes(100 * 2**20 + 5 - 70_000)
+    assert answer.result["checksum"] == "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def tree(pid):
+    """A process and all below it, seen from /proc."""
+    found = [pid]
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found += tree(int(path.parent.name))
+    return found
+
+
+def fetch_and_kill(command, folder, moment, whom):
+    """Starts Ansible and kills ``whom`` once so much has arrived; False where the transfer was done before."""
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None:
+            parts = list(folder.glob(".procfs-rescue.*.part"))
+            if parts and parts[0].stat().st_size >= moment:
+                for pid in tree(process.pid)[whom:]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                process.wait()
+                return True
+            time.sleep(0.002)
+    return False
+
+
+@pytest.mark.long
+def test_a_hundred_kills_at_random_points(fleet, gone, run_module, tmp_path):
+    """Of all of Ansible, or of its worker and the ssh process only."""
+    size = 200 * 2**20
+    path = gone(size=size)
+    chance = random.Random(8)
+    folder = tmp_path / "dest"
+    folder.mkdir()
+    arguments = {"path": path, "dest": f"{folder}/movie", "flat": True, "resume": True}
+    play = [{"hosts": "h1", "gather_facts": False, "tasks": [{"procfs.rescue.fetch_file": arguments}]}]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())]
+    kills = 0
+    while kills < int(os.environ.get("KILLS", "100")):
+        if fetch_and_kill(command, folder, chance.randrange(size), chance.choice([0, 1])):
+            kills += 1
+            assert not (folder / "movie").exists()
+            if chance.random() < 0.5:
+                continue  # and once more
+        answer = run_module("fetch_file", arguments)
+        assert not answer.failed, answer.output
+        assert answer.result["resumed_from"] > 0
+        with (folder / "movie").open("rb") as file:
+            assert hashlib.file_digest(file, "sha256").hexdigest() == digest(size)
+        assert [one.name for one in folder.iterdir()] == ["movie"]
+        (folder / "movie").unlink()
+
+
+@pytest.mark.parametrize("fate", ["there", "removed", "replaced"])
+def test_the_program_that_a_process_runs(host, lab, run_module, tmp_path, fate):
+    host.run(["cp", "/usr/bin/sleep", f"{lab}/tool"])
+    content = inside(host, f"{lab}/tool").read_bytes()
+    with host.spawn([f"{lab}/tool", "600"]) as process:
+        try:
+            if fate != "there":
+                host.run(["rm", f"{lab}/tool"])
+            if fate == "replaced":
+                host.run(["cp", "/usr/bin/true", f"{lab}/tool"])
+            arguments = {"pid": host.host_pid(process.pid), "executable": True, "dest": f"{tmp_path}/", "flat": True}
+            answer = run_module("fetch_file", arguments)
+        finally:
+            process.kill()
+    assert not answer.failed, answer.output
+    arrived = (tmp_path / "tool").read_bytes()
+    assert answer.result["path"] == f"{lab}/tool" and len(arrived) == len(content), answer.result
+    assert arrived == content
+
+
+def test_a_memfd_that_runs_and_a_library_that_is_only_mapped(host, lab, hold, run_module, tmp_path):
+    running = hold(
+        "import os, signal, sys\n"
+        "m = os.memfd_create('kworker', os.MFD_CLOEXEC)\n"
+        "os.write(m, open('/usr/bin/sleep', 'rb').read())\n"
+        "child = os.fork()\n"
+        "if child == 0: os.execve(m, ['kworker', '600'], {})\n"
+        "while 'memfd' not in os.readlink(f'/proc/{child}/exe'): pass\n"
+        "os.close(m)\n"
+        "import ctypes; ctypes.CDLL(None).prctl(36, 0)\n"
+    )
+    (child,) = inside(host, f"/proc/{running}/task/{running}/children").read_text().split()
+    try:
+        answer = run_module("fetch_file", {"pid": int(child), "executable": True, "dest": f"{tmp_path}/", "flat": True})
+    finally:
+        host.run(["kill", child])
+    assert not answer.failed, answer.output
+    assert (tmp_path / "memfd:kworker").read_bytes() == inside(host, "/usr/bin/sleep").read_bytes()
+
+    content = b"library" * 10_000
+    inside(host, f"{lab}/lib.so").write_bytes(content)
+    hold(
+        "import mmap, sys\n"
+        "with open(sys.argv[1], 'rb') as f: held = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)\n"
+        "import os; os.closerange(3, 100)\n",
+        f"{lab}/lib.so",
+    )
+    host.run(["rm", f"{lab}/lib.so"])
+    answer = run_module("fetch_file", {"path": f"{lab}/lib.so", "dest": f"{tmp_path}/", "flat": True})
+    assert not answer.failed and answer.result["source"]["via"] == "map", answer.output
+    assert (tmp_path / "lib.so").read_bytes() == content

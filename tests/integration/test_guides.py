@@ -117,6 +117,19 @@ def test_what_to_restart(follow):
     assert "with_care" in follow("what_do_i_restart.rst")
 
 
+def test_collect_evidence(follow, booted, tmp_path):
+    booted.run(["cp", "/usr/bin/sleep", "/tmp/implant"])
+    implant = booted.spawn(["/tmp/implant", "600"])
+    booted.run(["rm", "/tmp/implant"])
+    try:
+        screen = follow("collect_evidence.rst")
+    finally:
+        implant.kill()
+        implant.wait()
+    assert "Any later change shows" in screen
+    assert "/tmp/implant" in (tmp_path / "evidence/hosts/h1.jsonl").read_text()
+
+
 def test_prepare(follow, booted, systemd_fleet):
     try:
         screen = follow("prepare.rst")

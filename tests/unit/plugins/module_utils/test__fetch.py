@@ -115,7 +115,22 @@ def source(tmp_path: Path, held: Held) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 99), (0, 3), (3, 3), (len(CONTENT), 9), (999, 9)])
 def test_pieces(source: dict[str, Any], offset: int, length: int) -> None:
-    assert base64.b64decode(piece(source, offset, length)) == CONTENT[offset : offset + length]
+    answer = piece(source, offset, length)
+    assert (answer["hole"], base64.b64decode(answer["content"])) == (0, CONTENT[offset : offset + length])
+
+
+def test_a_piece_after_a_hole(tmp_path: Path, holders: Holders) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.seek(10 * 2**20)
+        file.write(CONTENT)
+        file.truncate(30 * 2**20)
+    holders.open(path)
+    path.unlink()
+    source = described(path=str(path))["source"]
+    after = piece(source, 4096, 2**23)
+    assert after["hole"] == 10 * 2**20 - 4096 and base64.b64decode(after["content"]).startswith(CONTENT)
+    assert piece(source, 20 * 2**20, 9) == {"hole": 10 * 2**20, "content": ""}
 
 
 @pytest.mark.parametrize("name", ["start_time", "device", "inode"])
@@ -141,9 +156,26 @@ def test_a_piece_of_a_holder_whose_first_thread_ended(tmp_path: Path, holders: H
     holders.keep_in_second_thread(fd)
     os.close(fd)
     found = described(path=str(tmp_path / "tool"))
-    assert base64.b64decode(piece(found["source"], 0, 99)) == CONTENT
+    assert base64.b64decode(piece(found["source"], 0, 99)["content"]) == CONTENT
 
 
 @pytest.mark.parametrize("link", ["/proc/../etc/passwd", "/etc/passwd", "", "/proc/self/../../etc/passwd"])
 def test_a_piece_of_what_is_no_magic_link(source: dict[str, Any], link: str) -> None:
     assert refusal(lambda: piece(dict(source, link=link), 0, 9))[1] == ["holder_changed"]
+
+
+def test_the_program_of_a_process_that_is_still_there(holders: Holders, held: Held) -> None:
+    pid = described(path=os.fsdecode(os.readlink(held.link)).replace(" (deleted)", ""))["source"]["pid"]
+    found = described(pid=pid, executable=True)
+    exe = os.readlink(f"/proc/{pid}/exe")
+    assert (found["path"], found["source"]["link"]) == (exe, f"/proc/{pid}/exe")
+    assert found["checksum"] == "sha256:" + hashlib.sha256(Path(exe).read_bytes()).hexdigest()
+    start = base64.b64decode(piece(found["source"], 0, 4)["content"])
+    assert start == b"\x7fELF"
+
+
+def test_the_program_of_another_process(holders: Holders, held: Held) -> None:
+    pid = int(held.link.split("/")[2])
+    assert refusal(lambda: described(pid=pid, executable=True, start_time=1))[1] == ["holder_changed"]
+    assert refusal(lambda: described(pid=2**22 + 5, executable=True))[1] == ["not_held"]
+    assert "by pid alone" in refusal(lambda: described(path="/bin/sh", executable=True))[0]

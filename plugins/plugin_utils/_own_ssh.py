@@ -1,0 +1,122 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Modules whose output is read while they run: by an ssh process of our own, with the options of the ssh plugin.
+
+The ssh plugin keeps all that a command says in memory. Everything else stays Ansible's: how the module is packed, the
+interpreter, the environment, become.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import MAGIC
+
+# Of a shared connection nobody can take the compression away, which Ansible asks for (-C) and which takes a whole
+# processor for 30 MB/s. A login of its own is worth it from so many bytes on.
+_LARGE = 32 * 1024 * 1024
+_OF_ITS_OWN = [b"-oControlMaster=no", b"-oControlPath=none", b"-oCompression=no", b"-oBatchMode=yes"]
+
+# What a shell, sudo or a banner may say before the module does, in bytes.
+_PREFACE = 1024 * 1024
+
+# Bytes that the pipe from ssh holds, so that both processes get on (fcntl(2), Linux).
+_PIPE = 1024 * 1024
+
+
+@contextmanager
+def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None], size: int) -> Iterator[bool]:
+    """Whether modules of the block run in an own ssh process; then ``take`` reads what comes after `_stream.MAGIC`.
+
+    That will be about ``size`` bytes; many come over a connection of their own, where the host lets one more in.
+
+    False where somebody has to be asked for a password, where the module is not fed to Python over standard input (su),
+    and over connections that are not ssh's.
+    """
+    connection: Any = action._connection
+    if not hasattr(connection, "_build_command") or _asks_for_a_password(action):
+        yield False
+        return
+    before = connection.get_option("pipelining"), connection.exec_command
+
+    def exec_command(command: str, in_data: bytes | None = None, **_how: object) -> tuple[int, bytes, bytes]:
+        connection.host = connection.get_option("host") or action._play_context.remote_addr
+        ssh = connection._build_command(connection.get_option("ssh_executable"), "ssh", connection.host, command)
+        if size >= _LARGE:
+            alone = [ssh[0], *_OF_ITS_OWN, *(part for part in ssh[1:-1] if part != b"-C"), ssh[-1]]
+            with suppress(AnsibleConnectionFailure):  # it had not begun
+                return _run(alone, in_data or b"", take)
+        return _run(ssh, in_data or b"", take)
+
+    try:
+        connection.set_option("pipelining", True)
+        connection.exec_command = exec_command
+        yield action._is_pipelining_enabled("new")
+    finally:
+        connection.set_option("pipelining", before[0])
+        connection.exec_command = before[1]
+
+
+def _asks_for_a_password(action: ActionBase) -> bool:
+    become = action._connection.become
+    return bool(
+        action._connection.get_option("password")
+        or (become and become.get_option("become_pass", playcontext=action._play_context))
+    )
+
+
+def _run(command: list[bytes], in_data: bytes, take: Callable[[IO[bytes]], None]) -> tuple[int, bytes, bytes]:
+    """(exit code, what the command said besides the stream, its complaints). Raises AnsibleConnectionFailure."""
+    begun = False
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(command, 0, None, subprocess.PIPE, subprocess.PIPE, complaints) as process,
+    ):
+        stdin, stdout = process.stdin, process.stdout
+        if stdin is None or stdout is None:
+            raise AnsibleConnectionFailure("ssh was started without pipes")
+        try:
+            with suppress(AttributeError, OSError):  # another system's, or the user's limit is reached
+                fcntl.fcntl(stdout, fcntl.F_SETPIPE_SZ, _PIPE)
+            with suppress(BrokenPipeError):  # ssh says why
+                stdin.write(in_data)
+                stdin.close()
+            said = _until_magic(stdout)
+            if said.endswith(MAGIC):
+                said = said[: -len(MAGIC)]
+                begun = True
+                take(stdout)
+            said += stdout.read()
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        complaints.seek(0)
+        complaint = complaints.read()
+    if process.returncode == 255 and not begun:  # ssh's own (ssh(1)); a stream without an end says so itself
+        why = complaint.decode("utf-8", "replace").strip()
+        raise AnsibleConnectionFailure(f"Failed to connect to the host via ssh: {why}")
+    return process.returncode, said, complaint
+
+
+def _until_magic(stdout: IO[bytes]) -> bytes:
+    """What comes up to the magic and with it, or all there is. Not a byte more is read: the rest is the stream."""
+    said = bytearray()
+    while len(said) < _PREFACE and not said.endswith(MAGIC):
+        byte = stdout.read(1)
+        if not byte:
+            break
+        said += byte
+    return bytes(said)

@@ -1,0 +1,139 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What `_stream.send` sends is what `_receive.Receiver` writes, whatever is there already."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import DATA, END, HEAD, MAGIC, START, Kept, send
+from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver
+
+NOTHING = Kept(0, hashlib.sha256().hexdigest())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Data, a hole, data, a hole."""
+    path = tmp_path / "source"
+    with path.open("wb") as file:
+        file.write(random.Random(1).randbytes(3_000_001))
+        file.seek(9_000_000)
+        file.write(b"x" * 10)
+        file.truncate(12_000_000)
+    return path
+
+
+def sent(path: Path, tmp_path: Path, kept: Kept = NOTHING, size: int | None = None) -> bytes:
+    with path.open("rb") as file, (tmp_path / "wire").open("wb") as wire:
+        send(file.fileno(), path.stat().st_size if size is None else size, wire.fileno(), kept)
+    return (tmp_path / "wire").read_bytes()
+
+
+def received(wire: bytes, tmp_path: Path, before: bytes = b"") -> tuple[bytes, dict[str, Any], Receiver]:
+    assert wire.startswith(MAGIC)
+    target = tmp_path / "target"
+    target.write_bytes(before)
+    with target.open("r+b") as file:
+        receiver = Receiver(file, lambda _offset: None)
+        end = receiver.stream(io.BytesIO(wire[len(MAGIC) :]))
+    return target.read_bytes(), end, receiver
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_content_and_holes(source: Path, tmp_path: Path) -> None:
+    wire = sent(source, tmp_path)
+    assert len(wire) < 3_100_000
+    content, end, receiver = received(wire, tmp_path)
+    assert content == source.read_bytes()
+    assert end == {"size": 12_000_000, "sha256": sha256(content), "changed": False}
+    assert receiver.kept == Kept(12_000_000, sha256(content))
+    assert (tmp_path / "target").stat().st_blocks * 512 < 4_000_000
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    content, end, _receiver = received(sent(tmp_path / "empty", tmp_path), tmp_path)
+    assert (content, end["size"], end["sha256"]) == (b"", 0, sha256(b""))
+
+
+@pytest.mark.parametrize("offset", [1, 2_999_999, 3_000_001, 5_000_000, 9_000_005, 11_000_000, 12_000_000])
+def test_going_on_after_what_is_there(source: Path, tmp_path: Path, offset: int) -> None:
+    before = source.read_bytes()[:offset]
+    wire = sent(source, tmp_path, Kept(offset, sha256(before)))
+    content, end, receiver = received(wire, tmp_path, before)
+    assert content == source.read_bytes() and end["sha256"] == receiver.kept.sha256 == sha256(content)
+    assert receiver.began == offset
+    assert len(wire) < 3_100_000 - min(offset, 3_000_000)
+
+
+@pytest.mark.parametrize("before", [b"something else", bytes(13_000_000)])
+def test_what_is_there_is_another_file(source: Path, tmp_path: Path, before: bytes) -> None:
+    wire = sent(source, tmp_path, Kept(len(before), sha256(before)))
+    content, _end, receiver = received(wire, tmp_path, before)
+    assert content == source.read_bytes() and receiver.began == 0
+
+
+def test_a_file_that_is_truncated_meanwhile(source: Path, tmp_path: Path) -> None:
+    wire = sent(source, tmp_path, size=99_000_000)
+    content, end, _receiver = received(wire, tmp_path)
+    assert content == source.read_bytes() and end["size"] == 12_000_000
+
+
+def test_a_file_that_is_written_to_meanwhile(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = os.pread
+
+    def writing(fd: int, count: int, offset: int) -> bytes:
+        with source.open("ab") as file:
+            file.write(b"x")
+        return read(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", writing)
+    content, end, _receiver = received(sent(source, tmp_path), tmp_path)
+    assert end["changed"] and len(content) == 12_000_000
+
+
+def test_every_cut_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"content")
+    wire = sent(tmp_path / "small", tmp_path)
+    for length in range(len(MAGIC), len(wire)):
+        with pytest.raises(BrokenStreamError):
+            received(wire[:length], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        HEAD.pack(START, 7),
+        HEAD.pack(DATA, 1) + b"x",
+        HEAD.pack(START, 0) + HEAD.pack(DATA, 2**40),
+        HEAD.pack(START, 0) + HEAD.pack(END, 2**40),
+        HEAD.pack(START, 0) + b'{"failed": true, "msg": "x"}',
+    ],
+)
+def test_what_no_sender_says(frames: bytes, tmp_path: Path) -> None:
+    with pytest.raises(BrokenStreamError):
+        received(MAGIC + frames, tmp_path)
+
+
+def test_zeros_in_pieces_become_holes(tmp_path: Path) -> None:
+    content = bytes(300_000) + b"x" + bytes(700_000)
+    with (tmp_path / "target").open("w+b") as file:
+        receiver = Receiver(file, lambda _offset: None)
+        receiver.piece(content)
+        receiver.piece(bytes(2_000_000))
+    assert (tmp_path / "target").read_bytes() == content + bytes(2_000_000)
+    assert receiver.kept == Kept(3_000_001, sha256(content + bytes(2_000_000)))
+    assert (tmp_path / "target").stat().st_blocks * 512 < 300_000
