@@ -103,6 +103,15 @@ def test_a_live_file_is_no_candidate(tmp_path: Path, holders: Holders, restored:
     assert outcome(restored({"path": str(tmp_path / "tool")})) == [("failed", ["not_held"])]
 
 
+def test_force_where_the_very_file_has_its_name_again(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    (tmp_path / "tool").write_bytes(CONTENT)
+    holders.open(tmp_path / "tool")
+    (tmp_path / "twin").hardlink_to(tmp_path / "tool")
+    (tmp_path / "tool").unlink()
+    (tmp_path / "tool").hardlink_to(tmp_path / "twin")
+    assert outcome(restored({"path": str(tmp_path / "tool")}, force=True)) == [("present", [])]
+
+
 def test_several_versions(tmp_path: Path, holders: Holders, restored: Restored) -> None:
     lose(holders, tmp_path / "tool")
     lose(holders, tmp_path / "tool", b"another")
