@@ -59,7 +59,8 @@ class ActionModule(ActionBase):
                 return {"failed": True, "msg": DO_NOT + str(error), "refused": error.reasons}
 
         # A large file is not read twice on the host, unless somebody wants to know before it comes what is in it.
-        asked = dict(request, _step={"with_digest": self._task.check_mode or self._task.diff})
+        step = {"with_digest": self._task.check_mode or self._task.diff}
+        asked = dict(request, source=dict(request.get("source") or {}, step=step))
         result.update(answer(self, options["transport"], asked, self._vars, over_sftp, by_module))
         if result.get("refused") == ["not_held"] and not options["fail_on_missing"]:
             result.update(failed=False, changed=False)

@@ -6,19 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-
-from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
-
 DOCUMENTATION = r"""
 name: rescue_peers
 short_description: Which hosts of this run may have what a host lost
 version_added: 0.1.0
-author: procfs.rescue contributors
+author: procfs.rescue contributors (@procfs)
 description:
   - Names hosts on which M(procfs.rescue.restore_file) found a file of that name in this run, on disk or held.
     M(procfs.rescue.offer_file) is to be delegated to them.
@@ -45,6 +37,14 @@ _list:
   type: list
   elements: str
 """
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
 
 
 class LookupModule(LookupBase):

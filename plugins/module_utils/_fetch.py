@@ -49,9 +49,6 @@ FETCH_SPEC: Dict[str, Dict[str, Any]] = dict(
     transport=TRANSPORT,
 )
 
-# What the action plugin asks of the module, besides the options of the user: at first to choose, then for the content.
-STEP_SPEC: Dict[str, Dict[str, Any]] = {"_step": {"type": "dict", "default": {}}}
-
 
 @contextmanager
 def chosen(

@@ -102,10 +102,9 @@ def _from_package(need: Need, manner: Manner, log: Callable[[str], None], host: 
                 Delivery(need, offer, lambda: content_of(fd), by, partial(new_draft, host)), manner, log, host
             )
     except RescueError as error:
-        msg, refused = str(error), error.reasons
+        return failed(need, str(error), error.reasons)
     except OSError as error:
-        msg, refused = "The package could not be got: %s." % fault(error), []
-    return failed(need, msg, refused)
+        return failed(need, "The package could not be got: %s." % fault(error), [])
 
 
 def failed(need: Need, msg: str, refused: List[str]) -> Dict[str, Any]:

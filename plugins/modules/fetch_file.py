@@ -196,7 +196,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._fetch import (
     FETCH_SPEC,
-    STEP_SPEC,
     beginning,
     chosen,
     piece,
@@ -208,18 +207,19 @@ from ansible_collections.procfs.rescue.plugins.module_utils._stream import Kept
 
 def main() -> None:
     # The action plugin of this name runs on the controller and does what dest and so on say. It calls this on the host:
-    # once to choose the file, then for its content.
-    module = AnsibleModule(argument_spec=dict(FETCH_SPEC, **STEP_SPEC), supports_check_mode=True)
+    # once to choose the file, then for its content. The source says which step it is.
+    module = AnsibleModule(argument_spec=FETCH_SPEC, supports_check_mode=True)
     try:
         # Of a path that it is told AnsibleModule adds size, owner and mode: of the file that has the name now.
-        module.exit_json(changed=False, answer=_answer(module, module.params["_step"], module.params["source"]))
+        module.exit_json(changed=False, answer=_answer(module, module.params["source"] or {}))
     except RescueError as error:
         module.fail_json(msg=DO_NOT + str(error), refused=error.reasons)
     except OSError as error:
         module.fail_json(msg=DO_NOT + "The file could not be read: %s." % fault(error), refused=[])
 
 
-def _answer(module: AnsibleModule, step: Dict[str, Any], source: Any) -> Dict[str, Any]:
+def _answer(module: AnsibleModule, source: Dict[str, Any]) -> Dict[str, Any]:
+    step = source.get("step", {})
     if "piece" in step:
         return piece(source, step["piece"]["offset"], step["piece"]["length"])
     if "beginning" in step:

@@ -66,7 +66,7 @@ class Content:
         return dict(answer["answer"])
 
     def _answer(self, found: dict[str, Any], step: str, how: Any) -> dict[str, Any]:
-        arguments = {"source": found["source"], "dest": "/", "_step": {step: how}}
+        arguments = {"source": dict(found["source"], step={step: how}), "dest": "/"}
         with self._unseen():
             answer: dict[str, Any] = self._action._execute_module(
                 module_name="procfs.rescue.fetch_file", module_args=arguments, task_vars=self._vars

@@ -46,7 +46,7 @@ class PeerCache:
         """Keeps who has which files alive, under the names that were asked for, too; and who needs some."""
         for name, result in zip(asked, results, strict=False):
             if result["status"] in ("restored", "restorable", "present"):
-                for path in {str(name), result["path"]}:
+                for path in (str(name), result["path"]):
                     self._write(self._path("alive", path, quote(host, "")), b"")
             elif "needs" in result:
                 self._write(self._path("needs", result["path"], quote(host, "")), b"")
