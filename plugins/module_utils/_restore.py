@@ -145,7 +145,9 @@ class _Rescue:
 
     def _tell_needs(self, jobs: Iterable[_Job]) -> None:
         """What another host, or a package, must have to be a source in place of a holder."""
-        lost = [(job.result, *job.lost) for job in jobs if job.lost is not None]
+        # A full disk is as full for another source.
+        refused = (job for job in jobs if job.result["status"] != "failed" or job.result["refused"])
+        lost = [(job.result, *job.lost) for job in refused if job.lost is not None]
         if not lost:
             return
         try:
@@ -154,7 +156,7 @@ class _Rescue:
             release, installed = "", {}
         for result, path, witness in lost:
             result["needs"] = need_fields(Need(path, witness, installed.get(path), release))
-            if result["status"] == "failed" and witness is None:
+            if result["status"] == "failed" and witness is None and path in installed:
                 result["msg"] += " If it was a symlink, make it again: ln -s TARGET %s" % shlex.quote(printable(path))
 
     def _job(self, request: Dict[str, Any], named: bool = True) -> _Job:

@@ -83,6 +83,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
             str(inventory),
             "-e",
             f"rescue_report_path={rescue}",
+            "-e",
+            '{"rescue_sources": ["process"]}',
         ]
         assert run_ansible(*command).returncode != 0, "two hosts cannot be rescued"
         report(
