@@ -128,7 +128,7 @@ def _metadata(fd: int) -> Dict[str, Any]:
 
 def _context(pid: int, start_time: int) -> Dict[str, Any]:
     """What more is known of a holder; what ended meanwhile, or is hidden, is null."""
-    fields: Dict[str, Any] = dict.fromkeys(("started", "uid", "cgroup", "cmdline_b64", "cwd", "namespaces", "parents"))
+    fields: Dict[str, Any] = dict.fromkeys(("started", "uid", "cgroup", "cwd", "namespaces", "parents"))
     with suppress(OSError):
         if _procfs.start_time(read_at("/proc/%d/stat" % pid)) != start_time:
             return fields
@@ -136,7 +136,6 @@ def _context(pid: int, start_time: int) -> Dict[str, Any]:
         fields["started"] = None if boot is None else boot + start_time / _TICKS
         fields["uid"] = _procfs.uid(read_at("/proc/%d/status" % pid))
         fields["cgroup"] = printable(read_at("/proc/%d/cgroup" % pid))
-        fields["cmdline_b64"] = base64.b64encode(read_at("/proc/%d/cmdline" % pid)).decode("ascii")
         fields["parents"] = list(_parents(pid))
         fields["namespaces"] = _namespaces(pid)
         fields["cwd"] = printable(os.readlink(b"/proc/%d/cwd" % pid))

@@ -11,8 +11,9 @@ It is a holder as any other: whoever restores later finds the file through it.
 import os
 import time
 from contextlib import suppress
-from typing import Dict, Iterable, List, Tuple
+from typing import Container, Dict, Iterable, List, Tuple
 
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Sighting
 
 # What it is called in the lists of processes (PR_SET_NAME takes 15 bytes).
@@ -58,13 +59,13 @@ def _stay(kept: List[Tuple[int, bytes]], seconds: float) -> None:
         kept = [(fd, path) for fd, path in kept if not os.path.lexists(path)]
 
 
-def _close_others(kept: Iterable[int]) -> None:
+def _close_others(kept: Container[int]) -> None:
+    """By their list: the limit of how many there may be can be a billion, and Python 3.9 would try each."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in kept and fd > 2:
+            close(fd)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         if fd not in kept:
             os.dup2(null, fd)
-    start = 3
-    for fd in sorted(fd for fd in kept if fd > 2):
-        os.closerange(start, fd)
-        start = fd + 1
-    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
+    close(null)

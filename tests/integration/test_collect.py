@@ -59,6 +59,7 @@ def test_all_that_is_known_of_a_file(fleet, host, lab, hold, tmp_path):
     assert base64.b64decode(file["xattrs"]["user.origin"]) == b"x\0y" and file["mtime_ns"] > 10**18
     (holder,) = file["holders"]
     assert holder["pid"] == pid and holder["uid"] == 0 and holder["started"] > 1_600_000_000
+    assert not [name for name in holder if "cmdline" in name or "environ" in name], "secrets stand there"
     assert holder["namespaces"]["mnt"].startswith("mnt:[") and isinstance(holder["parents"], list)
     assert (tmp_path / "evidence" / file["content"]).read_bytes() == CONTENT
     assert file["content"] == f"content/{SHA256}"

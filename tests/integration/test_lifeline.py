@@ -157,6 +157,7 @@ def test_a_way_in_that_needs_no_shell_and_is_nothing_else(machine, lifeline, key
         assert ssh(machine, identity, "true", user=user, port=22)[0] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "site",
     [
@@ -179,6 +180,7 @@ def test_whatever_the_rest_of_the_configuration_says(machine, lifeline, sshd, ke
     assert listening(machine) == ports
 
 
+@pytest.mark.long
 def test_only_from_the_given_addresses(machine, lifeline, key):
     assert changed(lifeline(lifeline_from=["10.0.0.0/8"]))
     assert sftp(machine, key, "ls /root")[0] == 0, "the machine is 10.x to its hosts"
@@ -243,6 +245,7 @@ while True:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("greeting", ["220 ftp\r\n", _long("SSH-2.0-other\r\n")])
 def test_a_port_that_another_program_has(machine, lifeline, greeting):
     before, ports = tree(machine), listening(machine)
@@ -573,6 +576,7 @@ def test_an_account_of_somebody_else(machine, lifeline):
 # The check.
 
 
+@pytest.mark.long
 def test_a_check_proves_both_and_changes_nothing(machine, lifeline, kept):
     kept(BASH)
     now = tree(machine)

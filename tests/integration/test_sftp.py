@@ -328,6 +328,7 @@ def test_a_file_system_that_never_answers_is_got_around(host, lab, hold):
         host.run(["umount", "--lazy", f"{lab}/dead"])
 
 
+@pytest.mark.long
 def test_a_connection_that_is_cut_at_any_packet(host, lab, hold):
     """The name is free or complete, at most one hidden folder is left, and the next run takes that away."""
     path, content = f"{lab}/file", b"precious\n" * 1000

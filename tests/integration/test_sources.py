@@ -132,6 +132,7 @@ def test_two_of_six_hosts_have_bash(fleet, rescue, tmp_path):
     shell.kill()
 
 
+@pytest.mark.long
 def test_one_host_is_read_for_all_who_need_the_same(fleet, rescue, tool):
     """The content comes from one donor, however many need it, and so does a large one, in pieces."""
     donor, *needing = fleet.hosts
@@ -273,6 +274,7 @@ def test_no_source_at_all(fleet, rescue, tool):
     assert done.results["h5"]["msg"].startswith("Do not reboot")
 
 
+@pytest.mark.long
 def test_the_order_is_the_users(fleet, rescue, tool):
     holder, other = fleet.hosts[4:]
     tool(holder, other)
