@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -36,5 +37,6 @@ class ActionModule(ActionBase):
         found = answer(self, options["transport"], self._task.args, task_vars, over_sftp)
         if "peer" in (task_vars.get("rescue_sources") or ()):
             me, asked = str(task_vars.get("inventory_hostname")), self._task.args.get("files") or ()
-            PeerCache().note(me, asked, found.get("files", ()))
+            with suppress(OSError):  # a full disk here must not make a failure of what came back there
+                PeerCache().note(me, asked, found.get("files", ()))
         return dict(result, **found)

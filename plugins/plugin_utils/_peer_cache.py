@@ -47,9 +47,9 @@ class PeerCache:
         for name, result in zip(asked, results, strict=False):
             if result["status"] in ("restored", "restorable", "present"):
                 for path in (str(name), result["path"]):
-                    self._write(self._path("alive", path, quote(host, "")), b"")
+                    self._write(self._path("alive", _name(path), quote(host, "")), b"")
             elif "needs" in result:
-                self._write(self._path("needs", result["path"], quote(host, "")), b"")
+                self._write(self._path("needs", _name(result["path"]), quote(host, "")), b"")
 
     def donors(self, host: str, path: str) -> list[str]:
         """Hosts that may have ``path`` alive, in the order in which ``host`` asks them: the load is spread evenly."""
@@ -65,7 +65,7 @@ class PeerCache:
 
     def _hosts(self, what: str, path: str) -> list[str]:
         try:
-            names = os.listdir(self._path(what, path))
+            names = os.listdir(self._path(what, _name(path)))
         except FileNotFoundError:
             return []
         return sorted(unquote(name) for name in names if not name.endswith(".part"))
@@ -124,7 +124,7 @@ class PeerCache:
                 os.unlink(part)
 
     def _path(self, *names: str) -> str:
-        return os.path.join(self._top, *(quote(name, "") if "/" in name else name for name in names))
+        return os.path.join(self._top, *names)
 
     def _write(self, path: str, content: bytes) -> None:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
@@ -139,6 +139,11 @@ class PeerCache:
         with open(path, "ab") as file:
             fcntl.flock(file, operation)
             yield
+
+
+def _name(path: str) -> str:
+    """A path may be longer than a name, and has any bytes in it."""
+    return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _key(need: Fields) -> str:

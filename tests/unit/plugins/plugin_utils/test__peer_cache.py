@@ -52,6 +52,12 @@ def test_nobody_is_a_peer_of_its_own(cache: PeerCache) -> None:
     assert cache.donors("a", "/usr/bin/other") == []
 
 
+@pytest.mark.parametrize("path", ["/" + "d" * 200 + "/" + "x" * 250, "/a\n{{ b }}/..", "/\udcff"])
+def test_any_path(cache: PeerCache, path: str) -> None:
+    cache.note("a", [path], [{"path": path, "status": "present"}])
+    assert cache.donors("b", path) == ["a"]
+
+
 def test_only_content_with_the_digest_is_kept(cache: PeerCache, tmp_path: Path) -> None:
     with pytest.raises(RescueError, match="another digest"), cache.new_content(NEED) as file:
         file.write(b"abd")
