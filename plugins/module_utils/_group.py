@@ -16,6 +16,7 @@ from typing import Dict, List, Optional, Pattern, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import read_at
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._names import RENAMED
 
 _INTERNAL_KINDS = (
     ("memfd", re.compile(rb"/memfd:")),
@@ -79,11 +80,12 @@ def group(sightings: Sequence[Sighting]) -> List[DeletedFile]:
     return [_deleted_file(sorted(seen, key=_credibility)) for seen in files.values()]
 
 
-def _credibility(sighting: Sighting) -> Tuple[bool, bool, bool, int, int]:
+def _credibility(sighting: Sighting) -> Tuple[bool, bool, bool, bool, int, int]:
     return (
         sighting.place is None,
         sighting.foreign is not None,
         sighting.foreign == "untrusted",
+        RENAMED.search(sighting.path) is not None,  # who had it open before knows the name that it had
         _VIA_ORDER[sighting.via],
         sighting.process.pid,
     )

@@ -170,6 +170,7 @@ def reclaim(choice: Choice, manner: Manner, deadline: float, log: Callable[[str]
     try:
         again = work.look(wanted) if wanted else {}
         chosen.update((identity, one) for identity, one in again.items() if identity in wanted)
+        _limit(chosen.values(), manner)
         return work.free([(one, archived.get(identity)) for identity, one in chosen.items()], set(again) & wanted)
     finally:
         work.end()

@@ -200,6 +200,7 @@ files:
       description: The copy, with the fields of RV(procfs.rescue.restore_file#module:files).
       type: dict
       returned: with O(archive)
+      sample: {"path": "/mnt/backup/deleted/app.log.392841", "status": "restored", "method": "copy", "size": 10737418240, "consistent": true}
 freed:
   description: Bytes of all files together.
   returned: with RV(files)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 
 import pytest
 
@@ -241,6 +242,30 @@ def test_suspicious_and_critical(host, lab, facts):
     assert {one["pid"]: one["reasons"] for one in live["suspicious"]}[pid] == ["world_writable_folder"]
     assert {one["pid"]: one["reasons"] for one in dead["suspicious"]}[pid] == ["removed", "world_writable_folder"]
     assert host.host_pid(upgraded.pid) not in {one["pid"] for one in live["suspicious"]}
+
+
+def test_a_browser_that_was_upgraded_is_not_suspicious(host, facts):
+    """Chromium starts itself again as other processes and keeps deleted shared memory."""
+    program = "/usr/lib/chromium/chromium-headless-shell"
+    browser = host.spawn(
+        [program, "--no-sandbox", "--user-data-dir=/root/browser", "--remote-debugging-port=0", "about:blank"]
+    )
+    try:
+        until = time.monotonic() + 30
+        while host.run(["pgrep", "-f", f"{program} --type=renderer"], check=False).returncode:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        host.run(["cp", "-p", program, f"{program}.new"])
+        host.run(["mv", f"{program}.new", program])
+        found = facts()
+        ours = {int(pid) for pid in host.run(["pgrep", "-f", program]).stdout.split()}
+    finally:
+        host.run(["pkill", "-f", program], check=False)
+        browser.wait()
+    assert len(ours & {one["pid"] for entry in found["deleted_files"] for one in entry["holders"]}) > 2
+    summary = found["deleted_files_summary"]
+    assert ours & {one["pid"] for one in summary["running"]["replaced"]["processes"]}
+    assert not ours & {one["pid"] for one in summary["suspicious"]}
 
 
 def test_rules_that_are_wrong_are_told(run_module):

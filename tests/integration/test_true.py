@@ -245,6 +245,13 @@ def test_every_difference_is_explained(scene_before, fleet_of_services, run_modu
     assert len(lasting) > PROCESSES
 
 
+def test_nobody_honest_is_suspicious(scene_before, fleet_of_services, run_module_of):
+    """A JVM, a database, a web server that was upgraded, who keeps memfds: systemd and a program of ours."""
+    summary = facts(fleet_of_services, run_module_of)[1]["deleted_files_summary"]
+    assert summary["suspicious"] == []
+    assert "nginx.service" in summary["running"]["replaced"]["units"]
+
+
 def test_where_we_are_right(scene_before, fleet_of_services, run_module_of):
     """What nobody finds by a link count is gone and can be read; what is only called deleted is there."""
     (host,) = fleet_of_services.hosts

@@ -22,9 +22,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages
+from ansible_collections.procfs.rescue.plugins.module_utils._group import group
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
 from unit.plugins.holders import Holders, in_child, wait_until
 
 MIB, GIB, TIB = 2**20, 2**30, 2**40
@@ -269,13 +271,7 @@ def test_to_a_fuse_file_system(top: Path) -> None:
         before = (top / "tool").stat().st_mtime_ns
         holders.open(top / "tool")
         (top / "tool").unlink()
-        image, place = top / "image", top / "place"
-        with open(image, "wb") as file:
-            file.truncate(64 * MIB)
-        place.mkdir()
-        subprocess.run(["mkfs.ext4", "-q", image], check=True)
-        holders.start("fuse2fs", "-f", image, place)
-        wait_until(lambda: os.path.ismount(place))
+        place = fuse(top, holders)
         result = back({"path": str(top / "tool"), "dest": str(place / "copy")})
         assert (result["status"], result["method"]) == ("restored", "copy")
         assert result["not_kept"] == (["mtime"] if (place / "copy").stat().st_mtime_ns != before else [])
@@ -283,6 +279,44 @@ def test_to_a_fuse_file_system(top: Path) -> None:
         assert sorted(os.listdir(place)) == ["copy", "lost+found"]
 
     apart(work)
+
+
+def test_from_a_fuse_file_system(top: Path) -> None:
+    """libfuse renames what is deleted and still open. Who had it open shows its own name, who opens it now the new."""
+
+    def work(holders: Holders) -> None:
+        place = fuse(top, holders)
+        (place / "tool").write_bytes(CONTENT)
+        first = holders.open(place / "tool")
+        (place / "tool").unlink()
+        (renamed,) = place.glob(".fuse_hidden*")
+        second = holders.open(renamed)
+        assert told(first.pid, second.pid) == [("regular", os.fsencode(place / "tool"), 2)]
+        assert told(second.pid) == [("fuse_hidden", os.fsencode(renamed), 1)]
+        restored(place / "tool")
+        assert (place / "tool").read_bytes() == CONTENT
+        result = back({"source": {"pid": second.pid, "fd": second.fd}, "dest": str(top / "copy")})
+        assert (result["status"], (top / "copy").read_bytes()) == ("restored", CONTENT)
+
+    apart(work)
+
+
+def told(*pids: int) -> list[tuple[str, bytes, int]]:
+    """Kind, path and number of holders of what these processes hold deleted."""
+    seen = [one for one in scan(lambda _one: False).sightings if one.process.pid in pids]
+    return [(one.kind, one.sightings[0].path, len(one.sightings)) for one in group(seen)]
+
+
+def fuse(top: Path, holders: Holders) -> Path:
+    """A real file system in user space."""
+    image, place = top / "image", top / "place"
+    with open(image, "wb") as file:
+        file.truncate(64 * MIB)
+    place.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    holders.start("fuse2fs", "-f", image, place)
+    wait_until(lambda: os.path.ismount(place))
+    return place
 
 
 def test_in_an_immutable_folder(top: Path) -> None:

@@ -106,13 +106,14 @@ def test_the_most_credible_holder_comes_first() -> None:
         a_sighting(via="fd", link="2"),
         a_sighting(via="fd", link="3", process=a_process(pid=900)),
         a_sighting(via="map", link="4"),
-        a_sighting(via="exe", link="5", foreign="trusted"),
-        a_sighting(via="exe", link="6", foreign="untrusted"),
-        a_sighting(via="exe", link="7", path=b"/memfd:x", **INTERNAL),
+        a_sighting(via="fd", link="5", path=b"/srv/.nfs000000000012d687000000aa"),
+        a_sighting(via="exe", link="6", foreign="trusted"),
+        a_sighting(via="exe", link="7", foreign="untrusted"),
+        a_sighting(via="exe", link="8", path=b"/memfd:x", **INTERNAL),
     ]
     seen = [one._replace(process=one.process._replace(pid=one.process.pid - int(one.link))) for one in best_to_worst]
     (found,) = group(seen[::-1])
-    assert [one.link for one in found.sightings] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert [one.link for one in found.sightings] == ["1", "2", "3", "4", "5", "6", "7", "8"]
     assert found.kind == "regular"
 
 

@@ -12,7 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +362,23 @@ def test_no_more_than_allowed(tmp_path: Path, holders: Holders) -> None:
     }
 
 
+def test_what_grew_between_the_looks_is_no_more_than_allowed(
+    log: Path, program: Callable[..., int], tell: Callable[[int, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = program(log)
+    log.unlink()
+    event = iter([lambda: None, lambda: tell(pid, f"os.write(fd, b'x' * {SIZE})")])
+
+    def look(*arguments: Any) -> Any:
+        next(event)()
+        return real(*arguments)
+
+    real = _reclaim._Work.look
+    monkeypatch.setattr(_reclaim._Work, "look", look)
+    assert only(log, max_bytes=SIZE + 100_000) == ("refused", ["max_bytes"])
+    assert state_of(pid).st_size == 2 * SIZE
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
     """A folder on another file system."""
@@ -601,6 +618,45 @@ def test_without_the_check_what_never_had_a_name_loses_its_content(tmp_path: Pat
         assert os.fstat(fd).st_size == 0
     finally:
         os.close(fd)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_the_check_of_the_name_the_older_log_is_gone(log: Path, program: Callable[..., int]) -> None:
+    """A rotated log that nobody could see is not done yet: its daemon goes on, and here are its last lines."""
+    pid = program(log)
+    log.unlink()
+    log.write_bytes(b"newer")
+    assert only(log) == ("freed", [])
+    assert (state_of(pid).st_size, log.read_bytes()) == (0, b"newer")
+
+
+def test_without_the_limit_more_is_gone_than_allowed(
+    log: Path, program: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(log)
+    log.unlink()
+    monkeypatch.setattr(_reclaim, "_limit", lambda *_arguments: None)
+    assert freed(log, max_bytes=10_000)["freed"] > 10_000
+
+
+def test_without_the_check_of_the_copy_the_content_is_nowhere(
+    log: Path, program: Callable[..., int], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(work: _reclaim._Work, files: Iterable[_reclaim._Candidate]) -> dict[Any, Any]:
+        files = list(files)
+        real(work, files)
+        for one in files:
+            one.reasons.clear()
+        return {}
+
+    real = _reclaim._Work.archive
+    monkeypatch.setattr(_reclaim._Work, "archive", careless)
+    pid = program(log)
+    copy = elsewhere / f"log.{state_of(pid).st_ino}"
+    copy.write_text("of an earlier run")
+    log.unlink()
+    assert chosen(path=str(log), archive=str(elsewhere))["freed"] > 0
+    assert (state_of(pid).st_size, copy.read_text()) == (0, "of an earlier run")
 
 
 def test_without_the_check_that_all_was_seen_a_reader_loses_its_data(log: Path, program: Callable[..., int]) -> None:
