@@ -26,16 +26,30 @@ cp -a {tree}/. %{{buildroot}}
 
 
 def build(
-    folder: Path, name: str, version: str, files: dict[str, str], directives: dict[str, str] | None = None
+    folder: Path,
+    name: str,
+    version: str,
+    files: dict[str, str],
+    directives: dict[str, str] | None = None,
+    symlinks: dict[str, str] | None = None,
+    hard_links: dict[str, str] | None = None,
 ) -> Path:
-    """A package with these contents by path; ``directives`` are of rpm's %files section, such as %config, by path."""
+    """A package with these contents, and where links lead, by path.
+
+    ``directives`` are of rpm's %files section, such as %config, by path.
+    """
     top = folder / f"{name}-{version}"
     tree = top / "tree"
     for path, content in files.items():
         file = tree / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    lines = "\n".join(f'{(directives or {}).get(path, "")} "{path}"' for path in files)
+    for path, target in (symlinks or {}).items():
+        (tree / path.lstrip("/")).symlink_to(target)
+    for path, target in (hard_links or {}).items():
+        (tree / path.lstrip("/")).hardlink_to(tree / target.lstrip("/"))
+    paths = [*files, *(symlinks or {}), *(hard_links or {})]
+    lines = "\n".join(f'{(directives or {}).get(path, "")} "{path}"' for path in paths)
     spec = top / "package.spec"
     spec.write_text(SPEC.format(name=name, version=version, tree=tree, files=lines))
     # Debian's rpm would make a database in the home folder.

@@ -53,7 +53,8 @@ def installed_by_dpkg(paths: Iterable[bytes], records: Records) -> Dict[bytes, I
     for path, aliases in names.items():
         stanza = next((stanzas[owners[name]] for name in aliases if owners.get(name) in stanzas), None)
         if stanza is not None:
-            found[path] = Installed(*map(printable, stanza))
+            package, version, architecture = map(printable, stanza)
+            found[path] = Installed(package, version, architecture, "dpkg")
     return found
 
 

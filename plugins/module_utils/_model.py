@@ -203,11 +203,12 @@ class Witness(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """Which package put a path there. ``version`` is the whole of it, with epoch and revision."""
+    """Which package put a path there. ``version`` has epoch and revision, ``manager`` is dpkg or rpm."""
 
     package: str
     version: str
     architecture: str
+    manager: str
 
 
 class Recorded(NamedTuple):

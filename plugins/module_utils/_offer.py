@@ -109,7 +109,7 @@ def _check_version(need: Need, host: Host) -> None:
 
 
 def _version(found: Optional[Installed]) -> str:
-    return "no package with that path" if found is None else "%s %s %s" % found
+    return "no package with that path" if found is None else "%s %s %s" % found[:3]
 
 
 def _alive(need: Need, folder: Folder, host: Host) -> Optional[Tuple[Offer, int]]:

@@ -78,7 +78,8 @@ def rpm_installed(names: Set[bytes]) -> Dict[bytes, Installed]:
     for line in _told_of(names, "[%{FILENAMES}\\t%{=NAME}\\t%{=EVR}\\t%{=ARCH}\\n]"):
         name, *fields = line.rsplit(b"\t", 3)
         if len(fields) == 3:
-            found[name] = Installed(*map(printable, fields))
+            package, version, architecture = map(printable, fields)
+            found[name] = Installed(package, version, architecture, "rpm")
     return {name: found[name] for name in names if name in found}
 
 

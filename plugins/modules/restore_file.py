@@ -379,7 +379,8 @@ files:
     needs:
       description:
         - What another host or a package must have to be a source of the file, for M(procfs.rescue.offer_file) and
-          M(procfs.rescue.supply_file), its C(path), C(checksum), C(package), C(version), C(architecture) and the C(release) of the host.
+          M(procfs.rescue.supply_file), its C(path), C(checksum), C(package), C(version), C(architecture), who installed it (C(manager))
+          and the C(release) of the host.
       type: dict
       returned: when a file is missing in its place
       sample:
@@ -389,6 +390,7 @@ files:
         package: bash
         version: 5.2.15-2+b7
         architecture: amd64
+        manager: dpkg
         release: debian 12
     made:
       description: Folders that were made again with O(parents=true), and what they got from the folder around them.

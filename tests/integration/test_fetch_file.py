@@ -69,6 +69,7 @@ def test_check_run_and_second_run(gone, run_module, tmp_path):
     assert not again.failed and not again.result["changed"]
 
 
+@pytest.mark.long
 def test_a_mode_that_the_user_gives(gone, run_module, tmp_path):
     path = gone()
     local = tmp_path / "dest" / "h1" / path.lstrip("/")

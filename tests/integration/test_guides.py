@@ -130,6 +130,7 @@ def test_collect_evidence(follow, booted, tmp_path):
     assert "/tmp/implant" in (tmp_path / "evidence/hosts/h1.jsonl").read_text()
 
 
+@pytest.mark.long
 def test_prepare(follow, booted, systemd_fleet):
     try:
         screen = follow("prepare.rst")

@@ -257,6 +257,7 @@ def test_a_port_that_another_program_has(machine, lifeline, greeting):
     assert tree(machine) == before and listening(machine) == ports
 
 
+@pytest.mark.long
 def test_a_key_that_does_not_open(machine, lifeline, key, tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
     other = (tmp_path / "other.pub").read_text()
@@ -445,6 +446,7 @@ def replace(machine, text):
     machine.run(["sh", "-c", script])
 
 
+@pytest.mark.long
 def test_an_upgrade_and_what_nobody_vouches_for(machine, package, kept):
     package(1, "one")
     kept(TOOL)
@@ -475,6 +477,7 @@ for name, value in {XATTRS}.items():
 """
 
 
+@pytest.mark.long
 def test_the_record_keeps_what_is_gone(machine, package, kept):
     package(1, "one")
     machine.run(["ln", "-s", "precious", "/usr/bin/alias"])
@@ -564,6 +567,7 @@ def test_an_account_instead_of_a_port(machine, lifeline, key):
     assert sftp(machine, key, "ls /root")[0] == 0 and "denied" in sftp(machine, key, "ls /root", **LINE)[1]
 
 
+@pytest.mark.long
 def test_an_account_of_somebody_else(machine, lifeline):
     for user, complaint in (("mallory", "There is an account mallory already"), ("root", "must name the account")):
         done = lifeline(**{**ACCOUNT, "lifeline_user": user})

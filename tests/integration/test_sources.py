@@ -29,6 +29,9 @@ SHELL = "/bin/bash"
 TOOL = "/usr/bin/tool"
 CONTENT = b"#!/bin/sh\necho tool\n"
 
+# Debian's rpm has no database of the system.
+RPM = "rpm --dbpath /var/lib/rpm --force-debian --nodeps"
+
 
 class Run(NamedTuple):
     code: int
@@ -437,6 +440,56 @@ def test_hosts_with_rpm(fleet, rescue, tmp_path):
     finally:
         for host in (donor, needs):
             host.run(["sh", "-c", "rm -rf /var/lib/rpm /opt/rpm; mkdir /var/lib/rpm"])
+
+
+def test_a_file_out_of_an_rpm_package(fleet, rescue, tmp_path):
+    """As dnf keeps it; owner and mode are from the database."""
+    host = fleet.hosts[0]
+    path, link = "/opt/rpm/tool", "/opt/rpm/link"
+    attributes = {path: "%attr(2751, root, games)"}
+    package = rpms.build(tmp_path, "rescue-tool", "1", {path: "tool"}, attributes, {link: "tool"})
+    debs.put(host, package, f"/var/cache/dnf/base-0123456789abcdef/packages/{package.name}")
+    try:
+        host.run(
+            ["sh", "-c", f"rpm --dbpath /var/lib/rpm --force-debian --nodeps -i /var/cache/dnf/*/*/{package.name}"]
+        )
+        before = stat_of(host, path)
+        host.wreck(path, link)
+        done = rescue({"rescue_paths": [path, link], "rescue_sources": ["process", "package"]}, limit="h1")
+        assert done.code == 0 and content_of(host, link) == b"tool", done.output
+        assert stat_of(host, path) == before and before.startswith("root:games 2751")
+        file, symlink = done.results["h1"]["files"]
+        assert file["source"]["package"] == "rescue-tool 1-1" and file["metadata_by"] == "rpm"
+        assert symlink["method"] == "symlink" and symlink["content_by"] == "package rescue-tool 1-1"
+        host.wreck(path)
+        host.run(["rm", "-r", "/var/cache/dnf"])
+        done = rescue({"rescue_paths": [path], "rescue_sources": ["package"]}, limit="h1")
+        assert done.code == 2 and "There is no dnf or yum to download the package with." in done.file("h1")["msg"]
+    finally:
+        host.run(["sh", "-c", "rm -rf /var/cache/dnf /var/lib/rpm /opt/rpm; mkdir /var/lib/rpm"])
+
+
+@pytest.mark.long
+def test_an_rpm_package_that_is_downloaded(rescue, tmp_path):
+    """By the real dnf, from a repository in a folder."""
+    path = "/opt/rpm/tool"
+    package = rpms.build(tmp_path, "rescue-tool", "1", {path: "tool"})
+    tree = debian.tree(packages=("createrepo-c", "dnf", "dnf-plugins-core", "rpm"))
+    with Fleet(1, tree=tree) as fleet:
+        (host,) = fleet.hosts
+        debs.put(host, package, f"/srv/packages/{package.name}")
+        host.run(["createrepo_c", "/srv/packages"])
+        repository = "[local]\nname=local\nbaseurl=file:///srv/packages\ngpgcheck=0\n"
+        host.run(
+            ["sh", "-c", "mkdir -p /etc/yum.repos.d; cat > /etc/yum.repos.d/local.repo"], input=repository.encode()
+        )
+        host.run(
+            ["rpm", "--dbpath", "/var/lib/rpm", "--force-debian", "--nodeps", "-i", f"/srv/packages/{package.name}"]
+        )
+        host.wreck(path)
+        wanted = {"rescue_paths": [path], "rescue_sources": ["package"]}
+        done = rescue(wanted, limit="h1", inventory=fleet.inventory())
+        assert done.code == 0 and content_of(host, path) == b"tool", done.output
 
 
 @pytest.mark.long

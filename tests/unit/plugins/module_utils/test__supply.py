@@ -24,7 +24,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._supply import Deliv
 from unit.plugins.holders import Holders
 
 ABC = Witness("package", "md5", "900150983cd24fb0d6963f7d28e17f72", "tool")
-TOOL = Installed("tool", "1.0", "all")
+TOOL = Installed("tool", "1.0", "all", "dpkg")
 OFFER = Offer(3, 0o755, "root", "root", 10**18, {}, None, "/usr/bin/tool")
 
 
