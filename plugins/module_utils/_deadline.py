@@ -14,7 +14,7 @@ import signal
 import socket
 import struct
 import time
-from typing import Any, Callable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 # Before each message: how long it is.
 _LENGTH = struct.Struct("=Q")
@@ -27,6 +27,15 @@ Tell = Callable[[Any, Sequence[int]], None]
 
 class SilenceError(Exception):
     """No answer in time."""
+
+
+class Message(NamedTuple):
+    """What the child with that ``number`` told: plain data, and with it descriptors, which are now ours too."""
+
+    number: int
+    told: Any = None
+    descriptors: Sequence[int] = ()
+    is_silent: bool = False
 
 
 def answers(question: Callable[[], object], seconds: float) -> bool:
@@ -52,39 +61,92 @@ def answers(question: Callable[[], object], seconds: float) -> bool:
     return False
 
 
-def heard(work: Callable[[Tell], None], seconds: float) -> Iterator[Tuple[Any, List[int]]]:
-    """What a child process tells while it does ``work``: plain data, and with it descriptors, which are now ours too.
+def heard(works: Sequence[Callable[[Tell], None]], seconds: float) -> Iterator[Message]:
+    """What child processes tell, each of which does one of ``works``, as it comes.
 
-    Raises what ``work`` raised, and SilenceError where the child neither told nor computed anything for ``seconds``, or
-    was killed; one in D state is left behind.
+    A child that neither told nor computed anything for ``seconds``, or was killed, is silent; one in D state is left
+    behind, the others go on. Raises what one of ``works`` raised.
     """
-    ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        try:
-            ours.close()
-            _tell_all(work, theirs)
-        finally:
-            os._exit(0)
-    theirs.close()
-    is_silent = False
+    children: Dict[int, _Child] = {}
     try:
-        while True:
-            _await(ours, child, seconds)
-            (done, told), fds = _received(ours)
-            if not done:
-                yield told, fds
-            elif told is None:
-                return
-            else:
-                raise told
-    except SilenceError:
-        is_silent = True
-        raise
+        for number, work in enumerate(works):
+            children[number] = _Child(work, seconds)
+        while children:
+            for number in _noticed(children):
+                try:
+                    (done, told), descriptors = children[number].received()
+                except SilenceError:
+                    children.pop(number).end(is_silent=True)
+                    yield Message(number, is_silent=True)
+                    continue
+                if not done:
+                    yield Message(number, told, descriptors)
+                    continue
+                children.pop(number).end()
+                if told is not None:
+                    raise told
     finally:
-        ours.close()
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, os.WNOHANG if is_silent else 0)
+        for child in children.values():
+            child.end(is_silent=True)
+
+
+class _Child:
+    """A process that does ``work``."""
+
+    def __init__(self, work: Callable[[Tell], None], seconds: float) -> None:
+        self.listener, theirs = socket.socketpair()
+        self._patience = seconds / 2
+        self._is_silent = False
+        self._computed: List[bytes] = []
+        self.until = 0.0  # when it is looked at, if it says nothing before
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self.listener.close()
+                _tell_all(work, theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._was_heard()
+
+    def received(self) -> Tuple[Any, List[int]]:
+        """Its next message. Raises SilenceError where none came in time, or none will."""
+        if self._is_silent:
+            raise SilenceError
+        self._was_heard()
+        return _received(self.listener)
+
+    def look(self) -> bool:
+        """Whether it is silent since the last look, or not at all. Who has something to compute may take its time."""
+        if time.monotonic() >= self.until:
+            with open("/proc/%d/stat" % self.pid, "rb") as file:
+                now = file.read().rpartition(b")")[2].split()[11:13]
+            self._is_silent, self._computed = now == self._computed, now
+            self.until = time.monotonic() + self._patience
+        return self._is_silent
+
+    def end(self, is_silent: bool = False) -> None:
+        self.listener.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, os.WNOHANG if is_silent else 0)
+
+    def _was_heard(self) -> None:
+        self.until = time.monotonic() + self._patience
+        self._is_silent = False
+        self._computed = []
+
+
+def _noticed(children: Dict[int, _Child]) -> List[int]:
+    """Waits for those that have something to tell, or are silent."""
+    poll = select.poll()
+    for child in children.values():
+        poll.register(child.listener, select.POLLIN)
+    while True:
+        wait = min(child.until for child in children.values()) - time.monotonic()
+        telling = {descriptor for descriptor, _event in poll.poll(max(0.0, wait) * 1000)}
+        found = [number for number, child in children.items() if child.listener.fileno() in telling or child.look()]
+        if found:
+            return found
 
 
 def _received(listener: socket.socket) -> Tuple[Any, List[int]]:
@@ -122,16 +184,3 @@ def _tell_all(work: Callable[[Tell], None], listener: socket.socket) -> None:
         send((True, error))
     else:
         send((True, None))
-
-
-def _await(listener: socket.socket, child: int, seconds: float) -> None:
-    """Waits for a message. Who has something to compute may take its time."""
-    poll = select.poll()
-    poll.register(listener, select.POLLIN)
-    computed = None
-    while not poll.poll(seconds * 500):
-        with open("/proc/%d/stat" % child, "rb") as file:
-            now = file.read().rpartition(b")")[2].split()[11:13]
-        if now == computed:
-            raise SilenceError
-        computed = now

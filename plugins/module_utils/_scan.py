@@ -19,7 +19,7 @@ from functools import partial
 from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, Tell, answers, heard
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Tell, answers, heard
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import (
     file_of,
     link_text,
@@ -55,6 +55,10 @@ _LEAST_PATIENCE = 0.1
 
 # Sightings are told so many at a time: a message has room for 253 descriptors.
 _AT_ONCE = 100
+
+# Children that walk at once, and the processes that make up for what it costs to start one more.
+_MOST_WALKERS = 4
+_WORTH_A_WALKER = 100
 
 # From so many descriptors on, it pays to look whether nearly all numbers are in use.
 _MANY = 100
@@ -184,25 +188,39 @@ class _Walk:
     def walk(self, pids: List[int], proc: int) -> List[int]:
         """Visits these processes; returns those for which no time was left.
 
-        A child does it: whoever runs a process, or serves its files, can keep an answer about it from us for ever, and
+        Children do it: whoever runs a process, or serves its files, can keep an answer about it from us for ever, and
         even from being killed.
         """
         left = list(pids)
         while left and not self.is_late():
-            try:
-                # Its own questions of that length come first.
-                for news, handles in heard(partial(self._tell_of, tuple(left), proc), 1.5 * self.patience):
-                    self._hear(news, handles, left)
-            except SilenceError:
-                self.silent.append(left[0])
-                self._hear(_News(done=True, unreadable=True), [], left)
-                self.lose_patience()
+            walkers = max(1, min(_MOST_WALKERS, len(os.sched_getaffinity(0)), len(left) // _WORTH_A_WALKER))
+            shares = [left[number::walkers] for number in range(walkers)]
+            works = [partial(self._tell_of, tuple(share), proc, walkers) for share in shares]
+            # Their own questions of that length come first.
+            for message in heard(works, 1.5 * self.patience):
+                share = shares[message.number]
+                if message.is_silent:
+                    self.silent.append(share[0])
+                    self._hear(_News(done=True, unreadable=True), (), share)
+                    self.lose_patience()
+                else:
+                    self._hear(message.told, message.descriptors, share)
+            left = [pid for share in shares for pid in share]
+        self._put_in_order(pids)
         return left
+
+    def _put_in_order(self, pids: List[int]) -> None:
+        """As one walker would have found them: who comes first must not be left to chance."""
+        turn = {pid: number for number, pid in enumerate(pids)}
+        for sightings in (self.sightings, self.back):
+            sightings.sort(key=lambda one: turn[one.process.pid])
+        for users in (self.silent, *self.programs.values()):
+            users.sort(key=lambda pid: turn[pid])
 
     def lose_patience(self) -> None:
         self.patience = max(self.patience / 2, _LEAST_PATIENCE)
 
-    def _hear(self, news: _News, handles: List[int], left: List[int]) -> None:
+    def _hear(self, news: _News, handles: Sequence[int], left: List[int]) -> None:
         found = list(news.sightings)
         for number, handle in zip(news.pinned, handles):
             found[number] = found[number]._replace(handle=handle)
@@ -221,7 +239,8 @@ class _Walk:
             self.processes += news.there
             self.unreadable += news.unreadable
 
-    def _tell_of(self, pids: Sequence[int], proc: int, tell: Tell) -> None:
+    def _tell_of(self, pids: Sequence[int], proc: int, walkers: int, tell: Tell) -> None:
+        self._pins_left //= walkers
         for pid in pids:
             if self.is_late():
                 return

@@ -9,18 +9,26 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Tell
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Message, Tell
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
 from unit.plugins import dead_fuse
 from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, wait_until
+
+
+@pytest.fixture(autouse=True, params=["one walker", "several"])
+def _walkers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "several":
+        monkeypatch.setattr(_scan, "_WORTH_A_WALKER", 1)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
+    else:
+        monkeypatch.setattr(_scan, "_MOST_WALKERS", 1)
 
 
 @pytest.fixture
@@ -131,6 +139,13 @@ def test_a_file_with_another_name_left(tool: Path, holders: Holders) -> None:
     assert [(one.path, one.file.nlink) for one in seen(held)] == [(os.fsencode(tool), 1)]
 
 
+def test_they_come_in_the_order_of_the_processes(tool: Path, holders: Holders) -> None:
+    pids = [holders.open(tool).pid for _number in range(8)]
+    tool.unlink()
+    listed = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) in pids]
+    assert [one.process.pid for one in scan(lambda _one: False).sightings if one.process.pid in pids] == listed
+
+
 def test_live_files_are_no_sightings(tool: Path, holders: Holders) -> None:
     assert seen(holders.open(tool)) == []
     assert seen(os.getpid()) == []
@@ -211,9 +226,10 @@ sys.stdin.read()
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk is done by this process, which may have a hand in it."""
 
-    def heard(work: Callable[[Tell], None], _seconds: float) -> Iterator[tuple[Any, list[int]]]:
-        told: list[tuple[Any, list[int]]] = []
-        work(lambda what, fds: told.append((what, [os.dup(fd) for fd in fds])))
+    def heard(works: Sequence[Callable[[Tell], None]], _seconds: float) -> Iterator[Message]:
+        told: list[Message] = []
+        for number, work in enumerate(works):
+            work(lambda what, fds, number=number: told.append(Message(number, what, [os.dup(fd) for fd in fds])))
         return iter(told)
 
     monkeypatch.setattr(_scan, "heard", heard)
