@@ -98,7 +98,7 @@ def dpkg_witnesses(wanted: Set[bytes], records: Records) -> Dict[bytes, Witness]
     diversions = _diversions(records)
     sources = wanted.union(source for source, place, _keeper in diversions if place in wanted)
     # Of a few names most lists have none, and to look for one takes less time than to look at every line.
-    needles = [b"  " + source[1:] + b"\n" for source in sources] if len(sources) <= _FEW else []
+    needles = {os.path.basename(source) + b"\n" for source in sources} if len(sources) <= _FEW else set()
     found = {}
     for name_of_list, content in zip(lists, records.contents(lists)):
         if needles and not any(needle in content for needle in needles):
@@ -139,7 +139,7 @@ def _names() -> List[bytes]:
 def _contents(names: List[bytes]) -> Iterator[bytes]:
     for name in names:
         try:
-            with open(os.path.join(INFO, name), "rb") as file:
+            with open(os.path.join(INFO, name), "rb", buffering=0) as file:
                 yield file.read()
         except FileNotFoundError:  # dpkg may run beside us
             yield b""
