@@ -19,6 +19,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_from
+from ansible_collections.procfs.rescue.plugins.module_utils._report import diff_of
 from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
 from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import SUPPLY_SPEC, failed, summed_up
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
@@ -26,6 +27,10 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
 
 # Bytes of content per module call.
 _PIECE = 8 * 1024 * 1024
+
+_NOBODY = (
+    "no other host of this run has it, or has said so yet; with --limit or in a slice only its own hosts are asked"
+)
 
 _display = Display()
 
@@ -38,10 +43,16 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Fields | None = None) -> Fields:
         result: Fields = super().run(tmp, task_vars)
         self._vars = task_vars or {}
+        result.update(self._supplied())
+        if self._task.diff and "files" in result:
+            result["diff"] = diff_of(result["files"])
+        return result
+
+    def _supplied(self) -> Fields:
         self._options = self.validate_argument_spec(**SUPPLY_SPEC)[1]
         needs: list[Fields] = self._task.args["files"]
         if self._options["source"] == "package":
-            return dict(result, **self._told(needs, needs, []))
+            return self._told(needs, needs, [])
         files = [self._delivered(need) for need in needs]
         small: list[Fields] = []
         large: list[Fields] = []
@@ -52,8 +63,8 @@ class ActionModule(ActionBase):
             room -= file["size"]
             (small if room >= 0 else large).append(file)
         if not small and not large:
-            return dict(result, **summed_up(files))
-        return dict(result, **self._told(files, [self._with_content(file) for file in small], large))
+            return summed_up(files)
+        return self._told(files, [self._with_content(file) for file in small], large)
 
     def _delivered(self, need: Fields) -> Fields:
         """What goes to the host: the need, an ``offer``, whose it is (``by``); or the result of a file without one."""
@@ -73,7 +84,7 @@ class ActionModule(ActionBase):
                 sized = 0 if offer["link"] is not None or content is None else offer["size"]
                 return dict(need, offer=offer, by=f"peer {peer}", size=sized, from_file=content)
             why.append(f"{peer}: its content did not arrive")
-        told = "; ".join(why) or "none of them has it, or said so yet"
+        told = "; ".join(why) or _NOBODY
         return failed(need_from(need), f"No peer is a source for {need['path']}: {told}.", ["no_peer"])
 
     def _with_content(self, file: Fields) -> Fields:

@@ -29,7 +29,9 @@ def rescue_overview(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     counted = Counter(host["outcome"] for host in hosts.values())
     line = ", ".join(f"{counted[outcome]} {outcome}" for outcome in _OUTCOMES.values() if counted[outcome])
     failed = [name for name, host in hosts.items() if host["outcome"] == "failed"]
-    line = f"{len(hosts)} hosts: {line or 'nothing was asked for'}" + (f" ({', '.join(failed[:5])}" if failed else "")
+    line = f"{len(hosts)} host{'' if len(hosts) == 1 else 's'}: {line or 'nothing was asked for'}" + (
+        f" ({', '.join(failed[:5])}" if failed else ""
+    )
     line += "" if not failed else ", …)" if len(failed) > 5 else ")"
     # What a host says is hostile text: it must never be taken for a template.
     notes = [f"{name}: {note}" for name, result in results.items() for note in _notes(result)]

@@ -6,13 +6,15 @@
 
 """How files and holders look in facts and results: the public names, printable text, plain JSON types."""
 
-from typing import Any, Dict
+from typing import Any, Dict, Iterable, List
 
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._group import RENAMED_KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Process, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
+
+_SHOWN_IN_DIFF = ("size", "owner", "group", "mode", "mtime", "checksum", "content_by")
 
 
 class Reporter:
@@ -99,3 +101,19 @@ def in_memory(deleted: DeletedFile) -> bool:
     if mount is None:
         return deleted.kind in ("memfd", "sysv_shm", "shared_memory", "anonymous")
     return mount.fs_type in ("tmpfs", "ramfs", "hugetlbfs", "devtmpfs")
+
+
+def diff_of(results: Iterable[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """What diff mode shows of those results that changed something: metadata and digests, never content."""
+    return [_difference(result) for result in results if result["changed"]]
+
+
+def _difference(result: Dict[str, Any]) -> Dict[str, Any]:
+    path, source = result.get("dest", result["path"]), result["source"]
+    kind = next((kind for kind in ("peer", "package") if kind in source), None)
+    return {
+        "before_header": path,
+        "after_header": "%s from %s" % (path, "%s %s" % (kind, source[kind]) if kind else source["link"]),
+        "before": dict(result["replaced"], state="file") if "replaced" in result else {"state": "absent"},
+        "after": dict({key: result[key] for key in _SHOWN_IN_DIFF}, state="link" if "target" in result else "file"),
+    }

@@ -18,6 +18,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVAB
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import parsed_mode
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
+from ansible_collections.procfs.rescue.plugins.module_utils._report import diff_of
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 
 _FILE_SPEC: Dict[str, Dict[str, Any]] = dict(SOURCE_SPEC, dest={"type": "str"})
@@ -48,8 +49,6 @@ RESTORE_SPEC: Dict[str, Any] = {
     "required_one_of": [("path", "path_b64", "source", "pid", "inode", "files", "path_prefix")],
 }
 
-_SHOWN_IN_DIFF = ("size", "owner", "group", "mode", "mtime", "checksum", "content_by")
-
 
 def run_restore(
     params: Dict[str, Any], check_mode: bool, diff: bool, log: Callable[[str], None], host: Host
@@ -74,7 +73,7 @@ def run_restore(
         return {"failed": True, "changed": False, "msg": msg}
     answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
     if diff:
-        answer["diff"] = [_diff(result) for result in results if result["changed"]]
+        answer["diff"] = diff_of(results)
     failed = [result for result in results if result["status"] == "failed"]
     if failed:
         answer.update(failed=True, msg=_failure(failed, len(results)))
@@ -121,17 +120,6 @@ def _terms(params: Dict[str, Any], check_mode: bool, host: Host) -> Terms:
         pin=params["pin"],
         prove=params["prove"],
     )
-
-
-def _diff(result: Dict[str, Any]) -> Dict[str, Any]:
-    """What diff mode shows of one changed result: metadata and digests, never content."""
-    path = result.get("dest", result["path"])
-    return {
-        "before_header": path,
-        "after_header": "%s from %s" % (path, result["source"]["link"]),
-        "before": dict(result["replaced"], state="file") if "replaced" in result else {"state": "absent"},
-        "after": dict({key: result[key] for key in _SHOWN_IN_DIFF}, state="file"),
-    }
 
 
 def _failure(failed: List[Dict[str, Any]], total: int) -> str:

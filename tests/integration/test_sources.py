@@ -269,7 +269,7 @@ def test_no_source_at_all(fleet, rescue, tool):
     tool(needs, tool_link="tool")
     needs.wreck(TOOL, "/usr/bin/tool_link")
     done = rescue({"rescue_paths": [TOOL, "/usr/bin/tool_link"]}, limit="h5")
-    assert done.code == 2 and "1 hosts: 1 failed (h5)" in done.output
+    assert done.code == 2 and "1 host: 1 failed (h5)" in done.output
     file, link = done.results["h5"]["files"]
     assert [*file["refused"]] == ["not_held", "no_peer", "no_package"]
     assert file["msg"].startswith("No process holds /usr/bin/tool") and "apt-get" in file["msg"]

@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _restore_task
+from ansible_collections.procfs.rescue.plugins.module_utils import _report
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Wish, find, wish_from
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
@@ -112,9 +112,9 @@ def test_a_message_is_one_line_of_text(seen: list[Sighting], path: bytes) -> Non
 @given(PATHS, PATHS)
 def test_a_diff(path: bytes, backup: bytes) -> None:
     link = "/proc/812/fd/3"
-    shown = dict.fromkeys(_restore_task._SHOWN_IN_DIFF, "0")
-    result = dict(shown, **path_fields(path), **path_fields(backup, "backup_file"), source={"link": link})
-    diff = _restore_task._diff(result)
+    shown = dict.fromkeys(_report._SHOWN_IN_DIFF, "0")
+    named = {**path_fields(path), **path_fields(backup, "backup_file")}
+    (diff,) = _report.diff_of([dict(shown, **named, source={"link": link}, changed=True)])
     assert all(text.isprintable() for text in texts_in(diff))
     assert diff["after_header"] == f"{printable(path)} from {link}"
 
