@@ -618,17 +618,16 @@ ansible_facts:
           sample: []
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
 from ansible_collections.procfs.rescue.plugins.module_utils._facts_task import FACTS_SPEC, run_facts
 from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **FACTS_SPEC)
-    os.nice(19)  # whatever else this host does is more urgent
+    give_way()
     answer = run_facts(module.params, local_host(module.warn))
     if answer.get("failed"):
         module.fail_json(**answer)
