@@ -11,13 +11,15 @@ at which the sender begins, then DATA (that many bytes follow) and HOLE (that ma
 last END (JSON of that many bytes). Whoever reads no END has no whole file.
 """
 
-import hashlib
+import fcntl
 import json
 import os
 import struct
+from contextlib import suppress
 from typing import Any, Dict, NamedTuple, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import data_ranges
+from ansible_collections.procfs.rescue.plugins.module_utils._hashing import Sha256
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content
 
 # A shell, sudo or a banner may say something first.
@@ -30,7 +32,8 @@ START, DATA, HOLE, END = b"S", b"D", b"H", b"E"
 # Bytes of a DATA frame at most: what each end holds of a file at any time.
 LARGEST = 1024 * 1024
 
-_ZEROS = bytes(LARGEST)
+# Bytes that the pipe to sshd holds, so that both processes get on (fcntl(2), F_SETPIPE_SZ, which Python 3.6 lacks).
+_PIPE, _SET_PIPE_SIZE = 1024 * 1024, 1031
 
 
 class Kept(NamedTuple):
@@ -46,6 +49,8 @@ def send(fd: int, size: int, out: int, kept: Kept) -> None:
     The END tells ``size`` (how much there was), ``sha256`` of it all, and ``changed``: whether the file was written to
     meanwhile, so that what was read is no state that it ever had, or lacks what was added. Raises OSError.
     """
+    with suppress(OSError):  # no pipe, or the user's limit is reached
+        fcntl.fcntl(out, _SET_PIPE_SIZE, _PIPE)
     before = _stamp(fd)
     digest, at = _begun(fd, size, kept)
     _write(out, MAGIC + HEAD.pack(START, at))
@@ -56,8 +61,8 @@ def send(fd: int, size: int, out: int, kept: Kept) -> None:
             piece = os.pread(fd, min(LARGEST, end - at), at)
             if not piece:  # it was truncated
                 break
-            _write(out, HEAD.pack(DATA, len(piece)), piece)
             digest.update(piece)
+            _write(out, HEAD.pack(DATA, len(piece)), piece)
             at += len(piece)
     size = min(size, max(at, os.fstat(fd).st_size))  # it may have been truncated
     _hole(out, digest, size - at)
@@ -66,15 +71,15 @@ def send(fd: int, size: int, out: int, kept: Kept) -> None:
     _write(out, HEAD.pack(END, len(answer)) + answer)
 
 
-def _begun(fd: int, size: int, kept: Kept) -> Tuple[Any, int]:
+def _begun(fd: int, size: int, kept: Kept) -> Tuple[Sha256, int]:
     """The hash of what need not be sent, and how much that is."""
-    digest = hashlib.sha256()
+    digest = Sha256()
     if 0 < kept.offset <= size:
         for piece in content(fd, kept.offset):
             digest.update(piece)
         if digest.hexdigest() == kept.sha256:
             return digest, kept.offset
-    return hashlib.sha256(), 0
+    return Sha256(), 0
 
 
 def _stamp(fd: int) -> Tuple[int, int, int]:
@@ -82,15 +87,10 @@ def _stamp(fd: int) -> Tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def hash_zeros(digest: Any, count: int) -> None:
-    for left in range(count, 0, -LARGEST):
-        digest.update(_ZEROS[:left])
-
-
-def _hole(out: int, digest: Any, count: int) -> None:
+def _hole(out: int, digest: Sha256, count: int) -> None:
     if count > 0:
         _write(out, HEAD.pack(HOLE, count))
-        hash_zeros(digest, count)
+        digest.zeros(count)
 
 
 def _write(out: int, *parts: Any) -> None:

@@ -13,6 +13,7 @@ interpreter, the environment, become.
 from __future__ import annotations
 
 import fcntl
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -55,7 +56,8 @@ def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None], size: int) ->
         connection.host = connection.get_option("host") or action._play_context.remote_addr
         ssh = connection._build_command(connection.get_option("ssh_executable"), "ssh", connection.host, command)
         if size >= _LARGE:
-            alone = [ssh[0], *_OF_ITS_OWN, *(part for part in ssh[1:-1] if part != b"-C"), ssh[-1]]
+            options = [*_OF_ITS_OWN, *(part for part in ssh[1:-1] if part != b"-C")]
+            alone = [ssh[0], *_fast_cipher(ssh[0], options), *options, ssh[-1]]
             with suppress(AnsibleConnectionFailure):  # it had not begun
                 return _run(alone, in_data or b"", take)
         return _run(ssh, in_data or b"", take)
@@ -67,6 +69,29 @@ def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None], size: int) ->
     finally:
         connection.set_option("pipelining", before[0])
         connection.exec_command = before[1]
+
+
+def _fast_cipher(program: bytes, options: list[bytes]) -> list[bytes]:
+    """Of the ciphers that ssh would offer those first that processors compute by themselves.
+
+    OpenSSH prefers ChaCha20, with which a stream takes twice the processor time where there are instructions for AES.
+    """
+    if not re.search(rb"^(?:flags|Features)\b.*\baes\b", _read("/proc/cpuinfo"), re.MULTILINE):
+        return []
+    done = subprocess.run([program, b"-G", *options], capture_output=True, check=False)
+    found = re.search(rb"^ciphers (\S+)$", done.stdout, re.MULTILINE)
+    if done.returncode or found is None:
+        return []
+    ciphers = sorted(found[1].split(b","), key=lambda name: b"-gcm@" not in name)
+    return [b"-oCiphers=" + b",".join(ciphers)]
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:  # another system
+        return b""
 
 
 def _asks_for_a_password(action: ActionBase) -> bool:

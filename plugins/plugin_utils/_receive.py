@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from typing import IO, Any, BinaryIO
 
+from ansible_collections.procfs.rescue.plugins.module_utils._hashing import Sha256
 from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
     DATA,
     END,
@@ -21,7 +21,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
     LARGEST,
     START,
     Kept,
-    hash_zeros,
     parsed_end,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content
@@ -43,7 +42,7 @@ class Receiver:
     def __init__(self, file: BinaryIO, tell: Callable[[int], object]) -> None:
         self._fd = file.fileno()
         self._tell = tell
-        self._hash = hashlib.sha256()
+        self._hash = Sha256()
         self.offset = self.began = os.fstat(self._fd).st_size
         for piece in content(self._fd, self.offset):
             self._hash.update(piece)
@@ -54,7 +53,7 @@ class Receiver:
 
     def start_anew(self) -> None:
         os.ftruncate(self._fd, 0)
-        self._hash = hashlib.sha256()
+        self._hash = Sha256()
         self.offset = self.began = 0
 
     def data(self, piece: bytes | memoryview) -> None:
@@ -67,7 +66,7 @@ class Receiver:
         self._tell(self.offset)
 
     def hole(self, count: int) -> None:
-        hash_zeros(self._hash, count)
+        self._hash.zeros(count)
         self.offset += count
         os.ftruncate(self._fd, self.offset)
         self._tell(self.offset)
@@ -86,7 +85,6 @@ class Receiver:
 
     def stream(self, stream: IO[bytes]) -> dict[str, Any]:
         """All frames after the magic; gives what END tells. Raises BrokenStreamError."""
-        buffer = memoryview(bytearray(LARGEST))
         start = _head(stream)
         if start == (START, 0):
             self.start_anew()
@@ -97,25 +95,23 @@ class Receiver:
             if kind == HOLE:
                 self.hole(count)
             elif kind == DATA and count <= LARGEST:
-                _fill(stream, buffer[:count])
-                self.data(buffer[:count])
+                self.data(_filled(stream, count))
             elif kind == END and count <= LARGEST:
-                _fill(stream, buffer[:count])
-                return parsed_end(bytes(buffer[:count]))
+                return parsed_end(bytes(_filled(stream, count)))
             else:
                 raise BrokenStreamError("what arrived is no stream of this collection")
 
 
 def _head(stream: IO[bytes]) -> tuple[bytes, int]:
-    head = bytearray(HEAD.size)
-    _fill(stream, memoryview(head))
-    kind, count = HEAD.unpack(head)
+    kind, count = HEAD.unpack(_filled(stream, HEAD.size))
     return kind, count
 
 
-def _fill(stream: IO[bytes], buffer: memoryview) -> None:
-    while buffer:
-        done = stream.readinto(buffer)  # type: ignore[attr-defined]
+def _filled(stream: IO[bytes], count: int) -> memoryview:
+    buffer = left = memoryview(bytearray(count))
+    while left:
+        done = stream.readinto(left)  # type: ignore[attr-defined]
         if not done:
             raise BrokenStreamError("the connection ended in the middle")
-        buffer = buffer[done:]
+        left = left[done:]
+    return buffer
