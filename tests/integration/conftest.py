@@ -120,13 +120,14 @@ def run_module_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ans
         options: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
         may_warn: bool = False,
+        pipelining: bool = True,
     ) -> Answer:
         tree = tmp_path_factory.mktemp("play")
         play = [
             {
                 "hosts": on,
                 "gather_facts": False,
-                "vars": {"ansible_pipelining": True},
+                "vars": {"ansible_pipelining": pipelining},
                 "tasks": [
                     {f"procfs.rescue.{name}": arguments, "register": "answer", "ignore_errors": True},
                     {

@@ -1,0 +1,153 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""fetch_file by every way in which people reach root on a host: the table in README.md."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fleet import Fleet, debian
+from fleet.controller import environment, program
+
+pytestmark = pytest.mark.long
+
+CONTENT = random.Random(7).randbytes(20_000_000)  # two pieces and more
+PASSWORD = "correct horse {{ battery }}"
+WITH_PASSWORD = "oncall ALL=(ALL) ALL\n"
+WITHOUT = "oncall ALL=(ALL) NOPASSWD: ALL\n"
+
+
+class Way(NamedTuple):
+    """What is set on the host, and in the inventory, and how the content comes then."""
+
+    came_as: str
+    variables: dict[str, Any]
+    sudoers: str = WITHOUT
+    shell: str = "/bin/bash"
+    pipelining: bool = True
+
+
+AS_ROOT = {"ansible_become_method": "su", "ansible_become_password": "PASSWORD"}
+DOAS = {"ansible_become_exe": "doas", "ansible_become_flags": "-n"}  # Ansible's own plugin is not in ansible-core
+JUMP = {"ansible_ssh_extra_args": "JUMP"}
+PARAMIKO = {"ansible_connection": "ansible.builtin.paramiko_ssh", "ansible_paramiko_host_key_checking": False}
+
+WAYS = {
+    "sudo": Way("stream", {}),
+    "sudo with a vaulted password": Way("pieces", {"ansible_become_password": "VAULTED"}, WITH_PASSWORD),
+    "sudo that insists on a terminal": Way("pieces", {}, WITHOUT + "Defaults requiretty\n", pipelining=False),
+    "su with a password": Way("pieces", AS_ROOT),
+    "doas": Way("stream", DOAS),
+    "through another host": Way("stream", JUMP),
+    "login shell fish": Way("stream", {}, shell="/usr/bin/fish"),
+    "login shell dash": Way("stream", {}, shell="/bin/dash"),
+    "paramiko_ssh": Way("pieces", PARAMIKO),
+}
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    with Fleet(2, tree=debian.tree(packages=("fish", "opendoas", "sudo"))) as started:
+        host = started.hosts[0]
+        host.run(["chpasswd"], input=f"oncall:{PASSWORD}\nroot:{PASSWORD}\n".encode())
+        host.run(["dd", "of=/etc/doas.conf"], input=b"permit nopass oncall as root\n")
+        host.run(["dd", "of=/srv/movie"], input=CONTENT)
+        held = host.spawn(["sh", "-c", "exec 3</srv/movie; exec sleep 36000"], stdout=subprocess.PIPE)
+        while b"movie" not in host.run(["sh", "-c", "ls -l /proc/[0-9]*/fd/3"], check=False).stdout:
+            pass
+        host.wreck("/srv/movie")
+        yield started
+        held.kill()
+
+
+def vaulted(folder: Path) -> str:
+    """The password in YAML, as ansible-vault gives it."""
+    (folder / "vault").write_text("the vault's own")
+    command = [program("ansible-vault"), "encrypt_string", "--vault-password-file", str(folder / "vault"), PASSWORD]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_way(fleet, run_module_of, tmp_path, name):
+    way = WAYS[name]
+    host, other = fleet.hosts
+    host.run(["sh", "-c", "rm -f /etc/sudoers.d/*; cat > /etc/sudoers.d/oncall"], input=way.sudoers.encode())
+    host.run(["usermod", "--shell", way.shell, "oncall"])
+    jump = shlex.join([*host.ssh_command()[:-1], "-W", "%h:%p", f"oncall@{other.address}"])
+    yaml = {"VAULTED": vaulted(tmp_path), "PASSWORD": f"!unsafe {json.dumps(PASSWORD)}"}
+    yaml["JUMP"] = json.dumps(shlex.join([f"-oProxyCommand={jump}"]))
+    lines = [f"{key}: {yaml.get(value, json.dumps(value))}" for key, value in way.variables.items()]
+    inventory = tmp_path / "inventory.yml"
+    settings = textwrap.indent("\n".join(lines), " " * 8)
+    inventory.write_text(fleet.inventory().read_text().rstrip() + f"\n{settings}\n")
+    answer = run_module_of(
+        inventory,
+        "fetch_file",
+        {"path": "/srv/movie", "dest": f"{tmp_path}/movie", "flat": True},
+        env={"ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "vault")},
+        may_warn=name == "paramiko_ssh",
+        pipelining=way.pipelining,
+    )
+    assert not answer.failed, answer.output
+    assert answer.result["came_as"] == way.came_as
+    arrived = hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest()
+    assert arrived == hashlib.sha256(CONTENT).hexdigest()
+    assert PASSWORD not in answer.output
+
+
+# A ProxyCommand that lets 2 MB/s through: HOST PORT.
+SLOW = """
+import os, socket, sys, threading, time
+there = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def up():
+    for piece in iter(lambda: os.read(0, 65536), b""):
+        there.sendall(piece)
+    there.shutdown(socket.SHUT_WR)
+threading.Thread(target=up, daemon=True).start()
+for piece in iter(lambda: there.recv(20000), b""):
+    os.write(1, piece)
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_progress_of_a_slow_transfer(fleet, tmp_path, watched):
+    """On a terminal a line comes now and then; in a pipe, as runners and logs have it, there is none."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    task = {"procfs.rescue.fetch_file": {"path": "/srv/movie", "dest": f"{tmp_path}/movie", "flat": True}}
+    slow = shlex.join([f"-oProxyCommand={sys.executable} {tmp_path}/slow.py %h %p", "-oControlPath=none"])
+    settings = {"ansible_pipelining": True, "ansible_ssh_extra_args": slow}
+    play = [{"hosts": "h1", "gather_facts": False, "vars": settings, "tasks": [task]}]
+    (tmp_path / "play.yml").write_text(json.dumps(play))
+    ours, theirs = os.openpty() if watched else os.pipe()
+    command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())]
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the other end of a terminal is gone
+            for piece in iter(lambda: os.read(ours, 65536), b""):
+                shown += piece
+        assert process.wait() == 0, shown
+    os.close(ours)
+    assert hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest() == hashlib.sha256(CONTENT).hexdigest()
+    lines = re.findall(rb"h1: /srv/movie: [0-9.]+ MB of 19\.07 MB, [0-9.]+ MB/s, [0-9]+ s left", shown)
+    assert bool(lines) == watched, shown
