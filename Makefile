@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-fetch bench-fleet bench-report bench-restore bench-scan build check clean collect controller docs drill faults fuzz help integration integration-long inventory lint lock matrix prepare report rescue sanity test test-all unit ways
+.PHONY: attacks bench bench-fetch bench-fleet bench-report bench-restore bench-scan build check clean collect controller coverage docs drill faults fuzz galaxy help integration integration-long inventory lint lock matrix mutants prepare report rescue sanity soak test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -58,6 +58,15 @@ unit: prepare ## Unit tests
 fuzz: prepare ## More than 100,000 hostile names and contents of /proc: SEED=1
 	@$(in_venv) python tests/fuzz.py $(or $(SEED),1)
 
+coverage: prepare ## How much of the plugins the unit tests reach, by branch
+	$(in_venv) pytest -q --cov=plugins --cov-branch --cov-report=term --cov-report=html:.work/coverage tests/unit
+
+mutants: prepare ## Change the judge, verify and publish steps bit by bit: do their unit tests notice?
+	@$(in_venv) python tests/mutants.py
+
+soak: prepare ## Delete and rescue on three hosts, whatever is killed meanwhile: ROUNDS=1000 SEED=1 (root)
+	@$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python -m soak $(if $(filter file,$(origin ROUNDS)),1000,$(ROUNDS)) $(or $(SEED),1) $(ROUND)
+
 build: prepare ## Build the artifact, install it elsewhere and use it there
 	$(in_venv) python tests/artifact.py
 
@@ -103,7 +112,8 @@ bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3
 bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 FETCH_DEST=/dev/shm (root)
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py fetch $(ROUNDS)
 
-lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header
+# yattag makes cosmic-ray's HTML, which nobody needs, and has no wheel.
+lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-emit-package yattag
 lock: ## Renew both lock files
 	python3 -m venv .work/lock
 	.work/lock/bin/pip --quiet install uv

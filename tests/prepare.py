@@ -156,9 +156,9 @@ def make_venv(stamp: list[str]) -> None:
     locks = [line.split()[0] for line in stamp[1:]]
     print(f"Making .venv from {' and '.join(locks)}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
-    # No source packages: their build would fetch tools that no lock names.
+    # No source packages: their build would fetch tools that no lock names. The locks are complete.
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    pip += ["--require-hashes", "--only-binary", ":all:"]
+    pip += ["--require-hashes", "--only-binary", ":all:", "--no-deps"]
     for lock in locks:
         pip += ["-r", str(ROOT / lock)]
     subprocess.run(pip, check=True)

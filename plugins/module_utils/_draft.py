@@ -19,7 +19,7 @@ import re
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Iterator, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, open_subfolder
 
 # What a draft is called in its hidden folder.
 DRAFT = b"draft"
@@ -67,7 +67,7 @@ def staged_in(folder: int, token: bytes) -> Iterator[Draft]:
     name = _PREFIX + token
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=folder)
-    hidden = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    hidden = open_subfolder(name, folder)
     try:
         found = os.fstat(hidden)
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
@@ -86,7 +86,7 @@ def staged_in(folder: int, token: bytes) -> Iterator[Draft]:
 def unstage(folder: int, token: bytes) -> None:
     """Takes away what `staged_in` made."""
     with suppress(OSError):
-        hidden = os.open(_PREFIX + token, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        hidden = open_subfolder(_PREFIX + token, folder)
         _remove(_PREFIX + token, hidden, folder)
         close(hidden)
 
@@ -107,7 +107,7 @@ def _new_hidden(folder: int) -> Tuple[bytes, int]:
         name = _PREFIX + binascii.hexlify(os.urandom(8))
         os.mkdir(name, 0o700, dir_fd=folder)
         try:
-            hidden = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            hidden = open_subfolder(name, folder)
         except FileNotFoundError:  # another run swept in between
             continue
         # Tells a run that sweeps that this one is alive.
@@ -170,7 +170,7 @@ def sweep(folder: int) -> int:
 def _is_swept(name: bytes, folder: int) -> bool:
     """Removes a hidden folder that no living run has locked."""
     try:
-        hidden = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        hidden = open_subfolder(name, folder)
     except OSError:
         return False
     try:

@@ -31,6 +31,11 @@ def open_directory(name: str, dir_fd: Optional[int] = None) -> int:
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
 
 
+def open_subfolder(name: bytes, folder: int) -> int:
+    """A folder in the opened ``folder`` itself, through no symlink. Raises OSError."""
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+
+
 def close(fd: int) -> None:
     """Without a word of what close(2) says of earlier writes: what is to last was synced before."""
     with suppress(OSError):

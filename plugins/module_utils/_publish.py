@@ -19,7 +19,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
     hidden_in,
     settle_backups,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, open_subfolder
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Made
 
 # renameat2(2), Linux 3.15.
@@ -105,7 +105,7 @@ def make_folders(folder: int, names: Sequence[bytes]) -> Tuple[int, List[Made]]:
             around = os.fstat(last)
             with hidden_in(last) as hidden:  # else its owner could exchange it before it is given away
                 os.mkdir(DRAFT, 0o700, dir_fd=hidden)
-                new = os.open(DRAFT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=hidden)
+                new = open_subfolder(DRAFT, hidden)
                 try:
                     os.fchown(new, around.st_uid, around.st_gid)
                     os.fchmod(new, folder_mode(around.st_mode))

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.procfs.rescue.plugins.module_utils import _judge
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     Claim,
+    is_provable,
     judge_content,
     judge_folder,
     judge_handle,
@@ -224,3 +225,23 @@ def test_shared_memory_of_the_kernels_own_mount_never_had_a_name() -> None:
     """/dev/zero and anonymous shared memory: nobody passed it out of a namespace."""
     sighting = a_sighting(mount=None, place=None, foreign="untrusted", path=b"/dev/zero", file=a_file(device=1))
     assert verdict(sighting, kind="shared_memory") == ["no_name"]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "provable"),
+    [([], False), (["unproven"], True), (["unproven", "superseded"], False), (["superseded"], False)],
+)
+def test_what_proven_content_settles(reasons: list[str], provable: bool) -> None:
+    assert is_provable(reasons) is provable
+
+
+def test_the_words_that_witnesses_and_kinds_are_told_apart_by() -> None:
+    """As words, not as what comes before or behind them in the alphabet; equal, not the very same object."""
+    assert judge_content(Witness("a user", "md5", "aa", ""), "bb") == ["superseded"]
+    assert judge_content(Witness("checksum", "md5", "aa", ""), "".join(["a", "a"])) == []
+    assert judge_place(a_sighting(mount=None), "unheard_of", a_folder(), b"tool") == ["mount_unknown"]
+
+
+@pytest.mark.parametrize("device", ["254:1", "253:0", "1:0", "999:0"])
+def test_the_same_path_on_another_device(device: str) -> None:
+    assert verdict(a_sighting(place=Place(device, b"/srv/tool"))) == ["place_differs"]

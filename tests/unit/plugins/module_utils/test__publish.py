@@ -20,11 +20,15 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _publish
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, sweep
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     Linked,
     NotSavedError,
+    NotSyncedError,
+    folder_mode,
     is_named,
     link_again,
+    make_folders,
     publish,
     replace,
 )
@@ -416,3 +420,138 @@ def test_content_and_name_are_on_disk_before_it_says_so(
     monkeypatch.setattr(os, "fsync", written.append)
     publish(draft, folder, b"tool")
     assert written == [draft.fd, folder]
+
+
+def test_folders_are_made_as_the_one_around_them(tmp_path: Path, folder: int) -> None:
+    os.chown(tmp_path, NOBODY, 12)
+    tmp_path.chmod(0o2775)
+    last, made = make_folders(folder, [b"data\n", b"\xff"])
+    os.close(last)
+    assert made == [Made(name, NOBODY, 12, 0o2755) for name in (b"data\n", b"\xff")]
+    for path in (tmp_path / "data\n", tmp_path / os.fsdecode(b"data\n/\xff")):
+        found = path.stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, 12, 0o2755)
+        assert [name for name in os.listdir(path) if name.startswith(".procfs-rescue.")] == []
+    assert os.listdir(tmp_path) == ["data\n"]
+
+
+def test_the_last_folder_that_was_made_is_open(tmp_path: Path, folder: int) -> None:
+    last, _made = make_folders(folder, [b"a", b"b"])
+    assert os.path.samestat(os.fstat(last), (tmp_path / "a" / "b").stat())
+    os.close(last)
+    same, made = make_folders(folder, [])
+    assert made == [] and os.path.samestat(os.fstat(same), os.fstat(folder))
+    os.close(same)
+
+
+@pytest.mark.parametrize(
+    ("around", "mode"),
+    [(0o777, 0o755), (0o2775, 0o2755), (0o1777, 0o755), (0o4711, 0o711), (0o700, 0o700), (0, 0), (0o40755, 0o755)],
+)
+def test_nobody_else_may_write_in_a_new_folder(around: int, mode: int) -> None:
+    assert folder_mode(around) == mode
+
+
+def test_a_new_folder_is_its_owners_alone_until_it_is_given_away(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    seen = []
+    real_fchown = os.fchown
+
+    def fchown(fd: int, uid: int, gid: int) -> None:
+        seen.append(stat.S_IMODE(os.fstat(fd).st_mode))
+        real_fchown(fd, uid, gid)
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    os.close(make_folders(folder, [b"data"])[0])
+    assert seen == [0o700]
+
+
+@pytest.mark.parametrize("call", ["mkdir", "fchown", "fchmod", "fsync"])
+def test_a_folder_that_cannot_be_made_leaves_nothing_open_and_nothing_hidden(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """That nothing is left open each test checks."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        make_folders(folder, [b"data"])
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == (["data"] if call == "fsync" else [])
+
+
+def test_a_folder_that_came_back_meanwhile_is_not_replaced(tmp_path: Path, folder: int) -> None:
+    (tmp_path / "data").mkdir(mode=0o711)
+    with pytest.raises(FileExistsError):
+        make_folders(folder, [b"data"])
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o711
+    assert os.listdir(tmp_path) == ["data"]
+
+
+def not_synced(monkeypatch: pytest.MonkeyPatch, folder: int, code: int) -> None:
+    real_fsync = os.fsync
+
+    def fsync(fd: int) -> None:
+        if fd == folder:
+            raise OSError(code, os.strerror(code))
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_name_that_may_not_last_is_told(
+    tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    not_synced(monkeypatch, folder, code)
+    with pytest.raises(NotSyncedError) as told:
+        publish(draft, folder, b"tool")
+    assert told.value.errno == code
+    assert (tmp_path / "tool").read_text() == "restored"
+
+
+def test_a_file_system_that_syncs_no_folders(
+    tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    not_synced(monkeypatch, folder, errno.EINVAL)
+    publish(draft, folder, b"tool")
+    assert (tmp_path / "tool").read_text() == "restored"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_where_links_are_possible_it_is_not_renamed_instead(
+    tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    without_links(monkeypatch, code)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        publish(draft, folder, b"tool")
+    assert not (tmp_path / "tool").exists()
+
+
+def test_a_draft_without_a_name_cannot_be_renamed(tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with draft_in(folder) as draft:
+        without_links(monkeypatch, errno.EPERM)
+        with pytest.raises(PermissionError):
+            publish(draft, folder, b"tool")
+    assert os.listdir(tmp_path) == []
+
+
+def test_linking_again_what_is_there_already_does_not_say_that_it_was_done(folder: int, linked: int) -> None:
+    with pytest.raises(FileExistsError):
+        link_again(linked, folder, b"other", replacing=False, backup=False)
+
+
+def test_a_backups_name_that_a_symlink_to_nowhere_has_is_taken(
+    tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_publish.time, "strftime", lambda *_arguments: "now")
+    taken = "tool.%d.now~" % os.getpid()
+    (tmp_path / taken).symlink_to("nowhere")
+    (tmp_path / "tool").write_text("older")
+    saved = replace(draft, folder, b"tool", backup=True)
+    assert saved == b"tool.%d.now-1~" % os.getpid()
+    assert (tmp_path / taken).is_symlink()
