@@ -14,8 +14,12 @@ author: procfs.rescue contributors (@procfs)
 description:
   - Names hosts on which M(procfs.rescue.restore_file) found a file of that name in this run, on disk or held.
     M(procfs.rescue.offer_file) is to be delegated to them.
-  - The hosts that need one are spread evenly over those that have one. Five are named for a file at most.
+  - The hosts that need one are spread evenly over those that have one. For what one of them offered no more are named.
 options:
+  most:
+    description: So many are named for a file at most.
+    type: int
+    default: 5
   _terms:
     description: The C(needs) of results of M(procfs.rescue.restore_file).
     type: list
@@ -54,7 +58,8 @@ class LookupModule(LookupBase):
         needs = [need for term in terms for need in (term if isinstance(term, list) else [term])]
         if not all(isinstance(need, Mapping) and "path" in need for need in needs):
             raise AnsibleLookupError("rescue_peers takes the needs of results of restore_file.")
-        orders = [cache.donors(me, str(need["path"])) for need in needs]
+        most = self.get_option("most")  # type: ignore[no-untyped-call]
+        orders = [cache.donors(me, str(need["path"]))[:most] for need in needs if not cache.is_offered(me, need)]
         # First the first ones of all files.
         ranked = sorted((rank, number, name) for number, order in enumerate(orders) for rank, name in enumerate(order))
         return list(dict.fromkeys(name for _rank, _number, name in ranked))

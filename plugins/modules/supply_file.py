@@ -113,13 +113,16 @@ from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import 
 
 def main() -> None:
     # The action plugin of this name gives each of files what a peer offered; a large content it gives in pieces before.
-    module = AnsibleModule(supports_check_mode=True, **SUPPLY_SPEC)
-    files = module.params["files"]
+    # What it was invoked with are whole contents: they go into no log of the host, and not back.
+    module = AnsibleModule(supports_check_mode=True, no_log=True, **SUPPLY_SPEC)
+    files = module.params.pop("files")
     host = local_host(module.warn)
     try:
         if files and "stage" in files[0]:
             module.exit_json(**stage(files[0]["stage"], host))
-        results = run_supply(module.params, Manner(module.params["accept"], module.check_mode), module.log, host)
+        results = run_supply(
+            dict(module.params, files=files), Manner(module.params["accept"], module.check_mode), module.log, host
+        )
     except RescueError as error:
         module.fail_json(msg=DO_NOT + str(error))
     except OSError as error:

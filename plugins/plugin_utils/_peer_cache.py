@@ -31,7 +31,7 @@ Fields = Mapping[str, Any]
 # What makes two hosts need the same.
 _SAME = ("path", "path_b64", "checksum", "package", "version", "architecture", "release")
 
-# As many are asked for one host.
+# As many are asked for one host at most.
 MOST = 5
 
 
@@ -78,6 +78,10 @@ class PeerCache:
             answer: dict[str, Any] = json.load(file)
             return answer
         return None
+
+    def is_offered(self, host: str, need: Fields) -> bool:
+        """Whether one that ``host`` would ask has offered it."""
+        return any("offer" in (self.offer(name, need) or {}) for name in self.donors(host, str(need["path"])))
 
     def keep_offer(self, host: str, need: Fields, answer: Fields) -> None:
         kept = {name: value for name, value in answer.items() if name != "content"}

@@ -81,6 +81,16 @@ def test_one_fetches_what_many_need(cache: PeerCache) -> None:
         assert not is_still_wanted
 
 
+def test_what_is_offered(cache: PeerCache) -> None:
+    for host in ("a", "b", "c"):
+        cache.note(host, [NEED["path"]], [{"path": NEED["path"], "status": "present"}])
+    cache.keep_offer("a", NEED, {"msg": "it has another version"})
+    assert not cache.is_offered("needs", NEED)
+    cache.keep_offer("b", NEED, {"offer": {"size": 3}})
+    assert cache.is_offered("needs", NEED)
+    assert not cache.is_offered("needs", {**NEED, "checksum": "md5:00"})
+
+
 def test_an_offer_is_kept_without_its_content(cache: PeerCache) -> None:
     assert cache.offer("h1", NEED) is None
     cache.keep_offer("h1", NEED, {"offer": {"size": 3}, "content": "YWJj"})
