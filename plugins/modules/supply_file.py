@@ -17,7 +17,8 @@ description:
   - Owner and mode are those that dpkg-statoverride or rpm on the host records for the path, else those that the peer or the package has;
     C(metadata_by) says which. Owner and group are compared by name.
   - Of a package only the one file is unpacked. Nothing is installed, and no script of it runs. It is taken from the cache of apt,
-    dnf, yum or zypper on the host, else C(apt-get download) or C(dnf download) is asked for it. What a script of the package gives a file afterwards, such as capabilities, is missing.
+    dnf, yum or zypper on the host, else C(apt-get download) or C(dnf download) is asked for it. What a script of the package gives
+    a file afterwards, such as capabilities, is missing.
   - A name that is taken is left alone.
   - The role P(procfs.rescue.rescue#role) does all of it.
 extends_documentation_fragment:
