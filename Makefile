@@ -32,7 +32,7 @@ collect: inventory controller ## Collect what deleted files of your hosts hold a
 
 test: lint unit build sanity integration ## Everything that CI runs (root)
 
-test-all: test faults integration-long matrix ways ## And all that takes longer
+test-all: test galaxy faults integration-long matrix ways ## And all that takes longer
 
 # The code asks first whether Python has these.
 guarded := os.copy_file_range 'hashlib.new(usedforsecurity)'
@@ -46,6 +46,7 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 	$(in_venv) ansible-lint
 	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
 	$(in_venv) antsibull-changelog lint
+	$(in_venv) reuse lint --quiet
 
 docs: prepare ## The documentation as HTML in .work/docs/html
 	rm -rf .work/docs && mkdir -p .work/docs/rst && chmod 755 .work/docs/rst
@@ -69,6 +70,9 @@ soak: prepare ## Delete and rescue on three hosts, whatever is killed meanwhile:
 
 build: prepare ## Build the artifact, install it elsewhere and use it there
 	$(in_venv) python tests/artifact.py
+
+galaxy: prepare ## What Galaxy does with an upload: galaxy-importer
+	$(in_venv) python tests/artifact.py galaxy
 
 sanity: prepare ## ansible-test sanity
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python tests/sanity/run.py

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""fetch_file over SSH with become, against `ssh host sudo cat` (floor), rsync where it is, and ansible.builtin.fetch.
+"""fetch_file over SSH with become, against `ssh host sudo cat` (floor), rsync, builtin fetch, slurp and mitogen.
 
 Ordinary files of the same content for what cannot read deleted ones. ``FETCH_GIB`` are the sizes of the random files,
 ``FETCH_DEST`` is the folder that they arrive in: in memory (/dev/shm) the disk of the controller plays no part.
+``MITOGEN`` is the folder of Python packages that mitogen is in, where it shall be measured.
 """
 
 from __future__ import annotations
@@ -62,11 +63,46 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
             target = Row(rows[0].what, "fetch_file's process on the host, memory", 0, 0, max(peak) / 1024)
             rows.append(target)
             if has_peers:  # at last: what is left of it on the host when it was ended goes on there
+                pieces = ["env", "ANSIBLE_BECOME_PASS=none-is-asked-for", *ours]
+                rows += _at_most_once(rows[0], "fetch_file in pieces, as with a become password, once", pieces)
                 fetch = _module(fleet, folder, "ansible.builtin.fetch", {"src": ORDINARY})
+                mitogen = os.environ.get("MITOGEN")
+                if mitogen:
+                    plugins = f"ANSIBLE_STRATEGY_PLUGINS={mitogen}/ansible_mitogen/plugins/strategy"
+                    with_it = ["env", f"PYTHONPATH={mitogen}", plugins, "ANSIBLE_STRATEGY=mitogen_linear", *fetch]
+                    rows += _at_most_once(rows[0], "ansible.builtin.fetch by mitogen, once", with_it)
+                slurp = _module(fleet, folder, "ansible.builtin.slurp", {"src": ORDINARY}, lands=False)
+                rows += _at_most_once(rows[0], "ansible.builtin.slurp, of an ordinary file, once", slurp)
                 rows += _at_most_once(rows[0], "ansible.builtin.fetch, of an ordinary file, once", fetch)
             return rows
 
     return main
+
+
+def _many(rounds: int) -> list[Row]:
+    """A thousand different files of a MiB that one process holds."""
+    with Fleet(1) as fleet, tempfile.TemporaryDirectory(dir=os.environ.get("FETCH_DEST")) as folder:
+        host = fleet.hosts[0]
+        host.run(["mkdir", "/srv/many"])
+        host.run(["sh", "-c", "head -c 1000M /dev/urandom | split -b 1M -a 3 -d - /srv/many/"], timeout=100)
+        opened = (
+            "import os, signal; held = [open(file) for file in os.scandir('/srv/many')]; os.system('rm -r /srv/many')"
+        )
+        holder = host.spawn(["/usr/bin/python3", "-c", f"{opened}; signal.pause()"])
+        while (host.root() / "srv/many").exists():
+            pass
+        links = f"/proc/{host.host_pid(holder.pid)}/fd/"
+        ours = {"dest": f"{folder}/evidence", "via": ["fd"]}
+        return measured(
+            "1,000 files of 1 MiB",
+            {
+                "ssh host sudo cat of all (floor)": _shell(
+                    host.ssh_command(), f"sudo -n sh -c 'cd {links} && cat [3-9]* [12]?*'", f"{folder}/floor"
+                ),
+                "collect_files": _module(fleet, folder, "procfs.rescue.collect_files", ours, lands=False),
+            },
+            rounds,
+        )
 
 
 def _at_most_once(floor: Row, name: str, command: list[str]) -> list[Row]:
@@ -90,15 +126,15 @@ def _rsync(host: Host, folder: str) -> list[str]:
     return [*away, f"{where}:{ORDINARY}", f"{folder}/rsync"]
 
 
-def _module(fleet: Fleet, folder: str, name: str, arguments: dict[str, object]) -> list[str]:
-    """A play of this one task, which writes the file anew each time."""
-    into = f"{folder}/{name}"
-    task = {name: {**arguments, "dest": into, "flat": True}}
+def _module(fleet: Fleet, folder: str, name: str, arguments: dict[str, object], lands: bool = True) -> list[str]:
+    """A play of this one task, which writes what it writes anew each time; ``lands``: it takes ``dest`` for a file."""
+    into = f"{folder}/{name}" if lands else f"{folder}/evidence"
+    task = {name: {**arguments, **({"dest": into, "flat": True} if lands else {})}}
     play = [{"hosts": "h1", "gather_facts": False, "vars": {"ansible_pipelining": True}, "tasks": [task]}]
     path = Path(folder, f"{name}.json")
     path.write_text(json.dumps(play), encoding="utf-8")
     command = [str(PROGRAMS / "ansible-playbook"), str(path), "-i", str(fleet.inventory())]
-    return ["sh", "-c", f"rm -f {into}; exec {shlex.join(command)}"]
+    return ["sh", "-c", f"rm -rf {into}; exec {shlex.join(command)}"]
 
 
 @contextmanager
@@ -130,4 +166,4 @@ def _peak_of_python(host: Host) -> Iterator[list[int]]:
         thread.join()
 
 
-BENCHMARKS = [*(_large(gib, "random bytes") for gib in SIZES), _large(1, "zeros")]
+BENCHMARKS = [*(_large(gib, "random bytes") for gib in SIZES), _large(1, "zeros"), _many]

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: rescue_peers
 short_description: Which hosts of this run may have what a host lost
-version_added: 0.1.0
+version_added: 1.0.0
 author: procfs.rescue contributors (@procfs)
 description:
   - Names hosts on which M(procfs.rescue.restore_file) found a file of that name in this run, on disk or held.

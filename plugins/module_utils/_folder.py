@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tu
 from ansible_collections.procfs.rescue.plugins.module_utils import _place
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import link_text, mount_id_of
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Ancestor, Folder, Mount, Target
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Ancestor, Folder, Missing, Mount, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import folder_mode
 
@@ -119,27 +119,34 @@ def walk_to_target(path: bytes, mounts: Dict[int, Mount], walk: Walk) -> Target:
     raise RescueError("%s leads through too many symlinks." % printable(path))
 
 
-def target_to_be(path: bytes, open_folder: Callable[[bytes], Folder]) -> Target:
-    """Where the absolute ``path`` will be when its folder is made again. Raises what `walk_to_folder` raises."""
+def target_to_be(
+    path: bytes, open_folder: Callable[[bytes], Folder], to_be_made: Callable[[bytes, bytes], Missing]
+) -> Target:
+    """Where the absolute ``path`` will be when its folder is made again. Raises what `walk_to_folder` raises.
+
+    ``to_be_made`` says what is known of a folder, by its path and name.
+    """
     above, name = os.path.split(path)
-    missing: Tuple[bytes, ...] = ()
+    missing: Tuple[Missing, ...] = ()
     while True:
         try:
             folder = open_folder(above)
         except RescueError as error:
-            above, last = os.path.split(above.rstrip(b"/"))
+            gone = above.rstrip(b"/")
+            above, last = os.path.split(gone)
             if error.reasons != ["folder_gone"] or not above or last in (b"", b".", b".."):
                 raise
-            missing = (last, *missing)
+            missing = (to_be_made(gone, last), *missing)
         else:
             return Target(_with(folder, missing), name, missing)
 
 
-def _with(folder: Folder, missing: Iterable[bytes]) -> Folder:
+def _with(folder: Folder, missing: Iterable[Missing]) -> Folder:
     """As it will be with the folders that are ``missing`` in it; the descriptor stays its own."""
-    for name in missing:
+    for name, recorded in missing:
         around = folder.ancestors[-1]
-        new = Ancestor(os.path.join(around.path, name), around.uid, stat.S_IFDIR | folder_mode(around.mode))
+        uid, mode = (around.uid, folder_mode(around.mode)) if recorded is None else (recorded[0], recorded[2])
+        new = Ancestor(os.path.join(around.path, name), uid, stat.S_IFDIR | mode)
         place = folder.place
         if place is not None:
             place = place._replace(inner_path=os.path.join(place.inner_path, name))

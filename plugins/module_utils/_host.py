@@ -45,6 +45,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Folder,
     Installed,
     Made,
+    Missing,
     Mount,
     Process,
     Recorded,
@@ -119,7 +120,7 @@ class Host(NamedTuple):
     # Our own uid and gid there.
     own_ids: Callable[[], Tuple[int, int]]
     # Folders in an opened folder, one in another; the descriptor of the last one, and what they have got.
-    make_folders: Callable[[int, Sequence[bytes]], Tuple[int, List[Made]]]
+    make_folders: Callable[[int, Sequence[Missing]], Tuple[int, List[Made]]]
     # Work, the pids to be stopped meanwhile, the file's (st_dev, st_ino), for how many seconds at most.
     while_frozen: Callable[[Callable[[], Any], Iterable[int], Tuple[int, int], float], Tuple[Any, Frozen]]
 

@@ -185,12 +185,20 @@ class Folder(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A folder that was made again, or would be."""
+    """A folder that was made again, or would be; ``by`` recorded owner and mode, None: as the one around it."""
 
     path: bytes
     uid: int
     gid: int
     mode: int
+    by: Optional[str] = None
+
+
+class Missing(NamedTuple):
+    """A folder to be made again; ``recorded`` are uid, gid, permissions and who says so, where anybody does."""
+
+    name: bytes
+    recorded: Optional[Tuple[int, int, int, str]] = None
 
 
 class Witness(NamedTuple):
@@ -223,13 +231,13 @@ class Recorded(NamedTuple):
 class Target(NamedTuple):
     """Where a file is to go: a name in an opened folder.
 
-    Where the folder is gone, ``missing`` are the names to be made, one in another, and ``folder`` is what it will be,
+    Where the folder is gone, ``missing`` are those to be made, one in another, and ``folder`` is what it will be,
     but for its descriptor: that is of the nearest folder that is there.
     """
 
     folder: Folder
     name: bytes
-    missing: Tuple[bytes, ...] = ()
+    missing: Tuple[Missing, ...] = ()
 
     @property
     def path(self) -> bytes:

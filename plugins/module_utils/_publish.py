@@ -20,7 +20,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
     settle_backups,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, open_subfolder
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Made
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Missing
 
 # renameat2(2), Linux 3.15.
 _RENAME_NOREPLACE = 1
@@ -93,22 +93,26 @@ def replace(draft: Draft, folder: int, name: bytes, backup: bool) -> Optional[by
     return saved
 
 
-def make_folders(folder: int, names: Sequence[bytes]) -> Tuple[int, List[Made]]:
+def make_folders(folder: int, missing: Sequence[Missing]) -> Tuple[int, List[Made]]:
     """Makes folders in the opened ``folder``, one in another; returns a descriptor of the last one.
 
-    Owner and mode are those of the folder around it, but nobody else may write there. Raises OSError.
+    Owner and mode that nobody recorded are those of the folder around it, but nobody else may write there.
+    Raises OSError.
     """
     made = []
     last = os.dup(folder)
     try:
-        for name in names:
+        for name, recorded in missing:
             around = os.fstat(last)
+            owned = Made(name, around.st_uid, around.st_gid, folder_mode(around.st_mode))
+            if recorded is not None:
+                owned = Made(name, *recorded)
             with hidden_in(last) as hidden:  # else its owner could exchange it before it is given away
                 os.mkdir(DRAFT, 0o700, dir_fd=hidden)
                 new = open_subfolder(DRAFT, hidden)
                 try:
-                    os.fchown(new, around.st_uid, around.st_gid)
-                    os.fchmod(new, folder_mode(around.st_mode))
+                    os.fchown(new, owned.uid, owned.gid)
+                    os.fchmod(new, owned.mode)
                     _rename_without_replacing(hidden, last, name)
                     _sync(last)
                 except OSError:
@@ -116,7 +120,7 @@ def make_folders(folder: int, names: Sequence[bytes]) -> Tuple[int, List[Made]]:
                     raise
             close(last)
             last = new
-            made.append(Made(name, around.st_uid, around.st_gid, folder_mode(around.st_mode)))
+            made.append(owned)
     except OSError:
         close(last)
         raise

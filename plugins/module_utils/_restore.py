@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import reopen
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     Candidate,
@@ -33,6 +34,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Met
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     NORMAL,
     Made,
+    Missing,
     Mount,
     Scan,
     Sighting,
@@ -222,11 +224,20 @@ class _Rescue:
         except RescueError as error:
             if error.reasons != ["folder_gone"] or not self.terms.parents:
                 raise
-            target = target_to_be(path, lambda folder: self.host.open_folder(folder, self.mounts))
-            if target.missing and self.host.mode_of(target.folder.fd, target.missing[0]) is None:
+            target = target_to_be(path, lambda folder: self.host.open_folder(folder, self.mounts), self._to_be_made)
+            if target.missing and self.host.mode_of(target.folder.fd, target.missing[0].name) is None:
                 return target
             self.host.close(target.folder.fd)  # something else has its name, or it was made meanwhile
             raise
+
+    def _to_be_made(self, path: bytes, name: bytes) -> Missing:
+        with suppress(RescueError):  # its users may not be there, or the database cannot be asked
+            recorded = self.host.recorded(path)
+            if recorded is not None:
+                uid = number_of(recorded.owner, self.host.user_names(), "user")
+                gid = number_of(recorded.group, self.host.group_names(), "group")
+                return Missing(name, (uid, gid, recorded.mode, recorded.by))
+        return Missing(name)
 
     def _settled(self, job: _Job, target: Target) -> Result:
         """A result where the name is taken and is to stay so."""
@@ -381,11 +392,12 @@ class _Rescue:
 
     def _folder(self, made: Made) -> Dict[str, Any]:
         owner, group = self.reporter.user(made.uid), self.reporter.group(made.gid)
-        return dict(path_fields(made.path), owner=owner, group=group, mode="%04o" % made.mode)
+        return dict(path_fields(made.path), owner=owner, group=group, mode="%04o" % made.mode, metadata_by=made.by)
 
     def _said(self, made: Made) -> Tuple[str, str]:
         folder = self._folder(made)
-        return folder["path"], "{owner}:{group} {mode} as the one around it".format(**folder)
+        known = "as the one around it" if made.by is None else "as %s has it" % made.by
+        return folder["path"], "{owner}:{group} {mode} {known}".format(known=known, **folder)
 
     def _writers(self, candidate: Candidate) -> List[Dict[str, Any]]:
         """Who still writes to the old inode and will not be seen in the restored file."""

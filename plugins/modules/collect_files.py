@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: collect_files
 short_description: Collect what deleted files hold as evidence
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: deleted_files_facts
 short_description: Gather files that were deleted while processes still hold them
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: fetch_file
 short_description: Fetch deleted files that processes still hold to the controller
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: lifeline_sshd
 short_description: Give a host a way in that needs no shell
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

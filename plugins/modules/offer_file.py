@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: offer_file
 short_description: Let a host offer files to another one that lost them
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

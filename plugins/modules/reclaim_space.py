@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: reclaim_space
 short_description: Free the disk space that deleted files hold, without restarting the holders
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

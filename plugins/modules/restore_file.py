@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: restore_file
 short_description: Put deleted files back that processes still hold
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:
@@ -103,22 +103,22 @@ options:
       - Over SFTP nobody can be stopped.
     type: bool
     default: false
-    version_added: 0.2.0
+    version_added: 1.0.0
   freeze_timeout:
     description:
       - For how many seconds at most they are stopped with O(freeze=true). When they are over, they are let go and the copy goes on, and its second
         digest tells whether it is consistent.
     type: float
     default: 10.0
-    version_added: 0.2.0
+    version_added: 1.0.0
   parents:
     description:
-      - Whether a folder that is gone is made again. It gets owner, group and mode of the nearest one that is there, except that only its owner may
-        write. RV(files[].made) lists what was made.
+      - Whether a folder that is gone is made again. It gets the owner, group and mode that C(dpkg-statoverride) or rpm's database has for it, else
+        those of the nearest one that is there, except that only its owner may write. RV(files[].made) lists what was made.
       - Over SFTP that cannot be done.
     type: bool
     default: false
-    version_added: 0.2.0
+    version_added: 1.0.0
   checksums:
     description: Digests of O(files) by path, each as O(checksum) takes it.
     type: dict
@@ -393,11 +393,13 @@ files:
         manager: dpkg
         release: debian 12
     made:
-      description: Folders that were made again with O(parents=true), and what they got from the folder around them.
+      description:
+        - Folders that were made again with O(parents=true). C(metadata_by) is V(rpm) or V(dpkg-statoverride), or nothing where owner and mode are
+          from the folder around it.
       type: list
       elements: dict
       returned: when any was made
-      sample: [{"path": "/srv/app/data", "owner": "app", "group": "app", "mode": "0755"}]
+      sample: [{"path": "/srv/app/data", "owner": "app", "group": "app", "mode": "0755", "metadata_by": null}]
     target:
       description: Where a symlink leads that was made again as the lifeline recorded it. No process holds symlinks.
       type: str

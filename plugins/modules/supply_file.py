@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: supply_file
 short_description: Put lost files back that no process of the host holds
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

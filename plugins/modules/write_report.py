@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 module: write_report
 short_description: Write one page that shows what deleted files a fleet holds
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:

@@ -37,6 +37,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Met
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Effort,
     Folder,
+    Missing,
     Mount,
     Scan,
     Sighting,
@@ -148,7 +149,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
     )
 
 
-def _make_no_folders(_folder: int, _names: Sequence[bytes]) -> NoReturn:
+def _make_no_folders(_folder: int, _missing: Sequence[Missing]) -> NoReturn:
     raise OSError(errno.EOPNOTSUPP, "over SFTP that cannot be done: make it by hand with its old owner and mode")
 
 

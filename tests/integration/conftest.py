@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,8 @@ import pytest
 
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
+
+CALLBACKS = str(Path(__file__).parent / "callback")
 
 
 class Answer(NamedTuple):
@@ -123,29 +124,11 @@ def run_module_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ans
         pipelining: bool = True,
     ) -> Answer:
         tree = tmp_path_factory.mktemp("play")
-        play = [
-            {
-                "hosts": on,
-                "gather_facts": False,
-                "vars": {"ansible_pipelining": pipelining},
-                "tasks": [
-                    {f"procfs.rescue.{name}": arguments, "register": "answer", "ignore_errors": True},
-                    {
-                        "ansible.builtin.copy": {
-                            "content": "{{ answer | to_json }}",
-                            "dest": str(tree / "answer.json"),
-                            "mode": "0600",
-                        },
-                        "delegate_to": "localhost",
-                        "become": False,
-                        "check_mode": False,
-                        "diff": False,
-                        "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
-                    },
-                ],
-            }
-        ]
+        task = {f"procfs.rescue.{name}": arguments, "ignore_errors": True}
+        play = [{"hosts": on, "gather_facts": False, "vars": {"ansible_pipelining": pipelining}, "tasks": [task]}]
         (tree / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+        answer = tree / "answer.json"
+        told = {"ANSIBLE_CALLBACK_PLUGINS": CALLBACKS, "ANSIBLE_CALLBACKS_ENABLED": "answer", "ANSWER": str(answer)}
         done = run_ansible(
             "ansible-playbook",
             str(tree / "play.yml"),
@@ -154,10 +137,9 @@ def run_module_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ans
             *(["--check"] if check else []),
             *(["--diff"] if diff else []),
             *options,
-            env=env,
+            env={**told, **(env or {})},
             may_warn=may_warn,
         )
-        answer = tree / "answer.json"
         assert answer.exists() or "unreachable=1" in done.stdout, done.stdout + done.stderr
         result = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"failed": True}
         return Answer(bool(result.get("failed")), result, done.stdout + done.stderr)

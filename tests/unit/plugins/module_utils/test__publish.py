@@ -20,7 +20,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _publish
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, sweep
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Made
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Missing
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     Linked,
     NotSavedError,
@@ -425,7 +425,7 @@ def test_content_and_name_are_on_disk_before_it_says_so(
 def test_folders_are_made_as_the_one_around_them(tmp_path: Path, folder: int) -> None:
     os.chown(tmp_path, NOBODY, 12)
     tmp_path.chmod(0o2775)
-    last, made = make_folders(folder, [b"data\n", b"\xff"])
+    last, made = make_folders(folder, [Missing(b"data\n"), Missing(b"\xff")])
     os.close(last)
     assert made == [Made(name, NOBODY, 12, 0o2755) for name in (b"data\n", b"\xff")]
     for path in (tmp_path / "data\n", tmp_path / os.fsdecode(b"data\n/\xff")):
@@ -435,8 +435,16 @@ def test_folders_are_made_as_the_one_around_them(tmp_path: Path, folder: int) ->
     assert os.listdir(tmp_path) == ["data\n"]
 
 
+def test_a_folder_that_is_on_record_is_made_as_recorded(tmp_path: Path, folder: int) -> None:
+    last, made = make_folders(folder, [Missing(b"spool", (NOBODY, 12, 0o3770, "rpm")), Missing(b"in")])
+    os.close(last)
+    assert made == [Made(b"spool", NOBODY, 12, 0o3770, "rpm"), Made(b"in", NOBODY, 12, 0o2750)]
+    found = (tmp_path / "spool").stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, 12, 0o3770)
+
+
 def test_the_last_folder_that_was_made_is_open(tmp_path: Path, folder: int) -> None:
-    last, _made = make_folders(folder, [b"a", b"b"])
+    last, _made = make_folders(folder, [Missing(b"a"), Missing(b"b")])
     assert os.path.samestat(os.fstat(last), (tmp_path / "a" / "b").stat())
     os.close(last)
     same, made = make_folders(folder, [])
@@ -464,7 +472,7 @@ def test_a_new_folder_is_its_owners_alone_until_it_is_given_away(
         real_fchown(fd, uid, gid)
 
     monkeypatch.setattr(os, "fchown", fchown)
-    os.close(make_folders(folder, [b"data"])[0])
+    os.close(make_folders(folder, [Missing(b"data")])[0])
     assert seen == [0o700]
 
 
@@ -479,7 +487,7 @@ def test_a_folder_that_cannot_be_made_leaves_nothing_open_and_nothing_hidden(
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(OSError, match="Input/output error"):
-        make_folders(folder, [b"data"])
+        make_folders(folder, [Missing(b"data")])
     monkeypatch.undo()
     assert os.listdir(tmp_path) == (["data"] if call == "fsync" else [])
 
@@ -487,7 +495,7 @@ def test_a_folder_that_cannot_be_made_leaves_nothing_open_and_nothing_hidden(
 def test_a_folder_that_came_back_meanwhile_is_not_replaced(tmp_path: Path, folder: int) -> None:
     (tmp_path / "data").mkdir(mode=0o711)
     with pytest.raises(FileExistsError):
-        make_folders(folder, [b"data"])
+        make_folders(folder, [Missing(b"data")])
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o711
     assert os.listdir(tmp_path) == ["data"]
 

@@ -151,6 +151,26 @@ def test_a_folder_that_is_gone_is_made_again_only_where_that_is_wanted(top: Path
     assert sorted(str(found.relative_to(top)) for found in top.rglob("*")) == ["a", "a/b", "a/b/tool"]
 
 
+def test_a_folder_is_made_as_the_hosts_records_have_it(
+    top: Path, lose: Callable[..., Held], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user that is not there any more cannot get one back."""
+    dpkg = tmp_path / "dpkg"
+    (dpkg / "info").mkdir(parents=True)
+    (dpkg / "statoverride").write_text(f"nobody #12 2750 {top}/a\nwho-was-that root 700 {top}/a/b\n")
+    monkeypatch.setattr(_packages, "INFO", os.fsencode(dpkg / "info"))
+    (top / "a" / "b").mkdir(parents=True)
+    lose("a/b/tool", owner=NOBODY)
+    (top / "a" / "b").rmdir()
+    (top / "a").rmdir()
+    [done] = restored({"path": str(top / "a" / "b" / "tool")}, parents=True)
+    assert done["status"] == "restored", done["msg"]
+    facts = [(folder["mode"], folder["owner"], folder["metadata_by"]) for folder in done["made"]]
+    assert facts == [("2750", "nobody", "dpkg-statoverride"), ("2750", "nobody", None)]
+    assert f" Its folder {top}/a is new, nobody:" in done["msg"] and " 2750 as dpkg-statoverride has it." in done["msg"]
+    assert [(top / name).stat().st_gid for name in ("a", "a/b")] == [12, 12]
+
+
 def test_no_folder_is_made_for_what_is_refused(top: Path, lose: Callable[..., Held]) -> None:
     (top / "a").mkdir()
     lose("a/tool", owner=NOBODY)

@@ -7,11 +7,18 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._verify import ALGORITHMS, digests, parsed_checksum
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import (
+    ALGORITHMS,
+    content,
+    digests,
+    new_hash,
+    parsed_checksum,
+)
 
 
 def digests_of(path: Path) -> dict[str, str]:
@@ -82,3 +89,30 @@ def test_a_checksum_that_is_no_digest(digest: str) -> None:
     with pytest.raises(RescueError) as caught:
         parsed_checksum("md5:" + digest)
     assert str(caught.value) == f"checksum {'md5:' + digest!r} is no md5 digest in hexadecimal."
+
+
+@pytest.mark.parametrize(
+    ("size", "pieces"), [(None, [2**20, 2**20, 7]), (2**20 + 5, [2**20, 5]), (2**20, [2**20]), (0, []), (-1, [])]
+)
+def test_it_is_read_a_mebibyte_at_a_time(tmp_path: Path, size: int | None, pieces: list[int]) -> None:
+    (tmp_path / "file").write_bytes(bytes(2**21 + 7))
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    assert [len(piece) for piece in content(fd, size)] == pieces
+    os.close(fd)
+
+
+@pytest.mark.parametrize("knows_fips", [True, False])
+def test_a_host_with_fips_may_compare_with_old_records(monkeypatch: pytest.MonkeyPatch, knows_fips: bool) -> None:
+    """Python has the word for it from 3.9."""
+    asked: list[dict[str, bool]] = []
+    real_new = hashlib.new
+
+    def new(name: str, **options: bool) -> Any:
+        asked.append(options)
+        if options and not knows_fips:
+            raise TypeError
+        return real_new(name)
+
+    monkeypatch.setattr(hashlib, "new", new)
+    assert new_hash("md5").digest_size == 16
+    assert asked == [{"usedforsecurity": False}, *([] if knows_fips else [{}])]
