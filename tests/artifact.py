@@ -46,7 +46,6 @@ def main(arguments: list[str]) -> None:
         return
     check_reproducible(content)
     run(["ansible-galaxy", "collection", "install", "--offline", "-p", str(COLLECTIONS), str(artifact)])
-    strip(COLLECTIONS / "ansible_collections/procfs/rescue")
     for kind, folder in ("module", "plugins/modules"), ("role", "roles"):
         here = {f"procfs.rescue.{path.stem}" for path in (ROOT / folder).iterdir() if path.stem != "__pycache__"}
         found = set(json.loads(run(["ansible-doc", "--json", "--list", "--type", kind, "procfs.rescue"])))
@@ -54,6 +53,7 @@ def main(arguments: list[str]) -> None:
             sys.exit(f"ansible-doc finds {sorted(found)} as {kind}s, not {sorted(here)}")
     for playbook in sorted((ROOT / "playbooks").glob("*.yml")):
         run(["ansible-playbook", "--syntax-check", "-i", "localhost,", f"procfs.rescue.{playbook.stem}"])
+    strip(COLLECTIONS / "ansible_collections/procfs/rescue")
     page = WORK / "page.html"
     run(["ansible-playbook", "procfs.rescue.report", "-i", "localhost,", "-c", "local", "-e", f"report_dest={page}"])
     if not page.exists():
