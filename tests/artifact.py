@@ -55,9 +55,10 @@ def main(arguments: list[str]) -> None:
         run(["ansible-playbook", "--syntax-check", "-i", "localhost,", f"procfs.rescue.{playbook.stem}"])
     strip(COLLECTIONS / "ansible_collections/procfs/rescue")
     page = WORK / "page.html"
-    run(["ansible-playbook", "procfs.rescue.report", "-i", "localhost,", "-c", "local", "-e", f"report_dest={page}"])
-    if not page.exists():
-        sys.exit("The installed collection wrote no report of this machine")
+    given = json.dumps({"report_dest": str(page), "ansible_python_interpreter": sys.executable})
+    told = run(["ansible-playbook", "procfs.rescue.report", "-i", "localhost,", "-c", "local", "-e", given])
+    if not page.exists() or "1 of 1 hosts looked at" not in told:
+        sys.exit(f"The installed collection wrote no report of this machine: {told}")
     print(f"{artifact.name}: {len(content)} files, built twice the same, installed, found")
 
 
