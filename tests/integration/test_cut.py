@@ -73,7 +73,7 @@ def test_nothing_is_half_done(fleet, host, lab, hold, run_module, tmp_path, caps
         with subprocess.Popen(command, env=environment(), start_new_session=True, **quiet) as process:
             while process.poll() is None and not set(of_host(host, "python3")) - holders:
                 time.sleep(0.01)
-            time.sleep(chance.random() * 0.6)
+            time.sleep(chance.random() * 1.2)
             before_the_end += not place.exists()
             event(host, process)
             process.wait(timeout=60)
