@@ -323,6 +323,9 @@ def test_units_that_run_what_was_replaced(booted, run_on_booted):
     booted.run(["systemd-run", "--unit=removed", "/opt/app/removed", "infinity"])
     booted.spawn(["systemd-run", "--scope", f"--unit={container}", "/opt/app/in-container", "infinity"])
     in_no_unit = booted.spawn(["/opt/app/upgraded", "infinity"])  # or in that of who started it
+    # What had not been executed yet would run the new file.
+    booted.run(["sh", "-c", "until pgrep -x in-container && pgrep -x removed; do sleep 0.1; done"], timeout=20)
+    booted.run(["sh", "-c", "until [ $(pgrep -cx upgraded) = 2 ]; do sleep 0.1; done"], timeout=20)
     try:
         for path in ("/opt/app/upgraded", "/opt/app/in-container", "/usr/bin/dbus-daemon", "/usr/sbin/sshd"):
             booted.run(["cp", path, f"{path}.new"])
