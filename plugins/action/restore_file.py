@@ -9,12 +9,17 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
-from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import RESTORE_SPEC, run_restore
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_spec import RESTORE_SPEC, checked
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import run
+from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
+from ansible_collections.procfs.rescue.plugins.plugin_utils._program import Job
 from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
 
 _display = Display()
@@ -26,15 +31,19 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        options = self.validate_argument_spec(**RESTORE_SPEC)[1]
+        try:
+            options = checked(self.validate_argument_spec(**RESTORE_SPEC)[1])
+        except RescueError as error:
+            raise AnsibleActionFail(DO_NOT + str(error)) from error
 
         def over_sftp(host: Host) -> dict[str, Any]:
             def log(line: str) -> None:
                 _display.v(line, host=task_vars.get("inventory_hostname"))
 
-            return run_restore(options, self._task.check_mode, self._task.diff, log, host)
+            return run(options, Setting(self._task.check_mode, self._task.diff, log, host))
 
-        found = answer(self, options["transport"], self._task.args, task_vars, over_sftp)
+        job = Job("restore", options, self._task.check_mode, self._task.diff)
+        found = answer(self, options["transport"], self._task.args, task_vars, over_sftp, job=job)
         if "peer" in (task_vars.get("rescue_sources") or ()):
             me, asked = str(task_vars.get("inventory_hostname")), self._task.args.get("files") or ()
             with suppress(OSError):  # a full disk here must not make a failure of what came back there

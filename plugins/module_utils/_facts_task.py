@@ -11,11 +11,11 @@ from typing import Any, Dict
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
-from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
 from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
-from ansible_collections.procfs.rescue.plugins.module_utils._sizes import with_sizes
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Questions
+from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import ALGORITHMS
 
 _NAMES: Dict[str, Any] = {"type": "list", "elements": "str", "default": []}
@@ -56,15 +56,16 @@ FACTS_SPEC: Dict[str, Any] = {
 }
 
 
-def run_facts(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
+def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     """The answer of the task: ``ansible_facts``, or ``failed`` and ``msg``.
 
-    ``params`` are options that `FACTS_SPEC` has checked. Raises nothing that a user could cause.
+    ``params`` are options that `FACTS_SPEC` has checked, ``min_size`` is in bytes. Raises nothing that a user could
+    cause.
     """
+    setting.host.give_way()
     try:
-        sized = with_sizes(params, "min_size")
         names = ("paths", "excludes", "kinds", "states", "users", "units", "via", "min_size")
-        filters = Filters(**{name: sized[name] for name in names})
+        filters = Filters(**{name: params[name] for name in names})
         effort = Effort(params["deadline"], params["timeout"], params["threads"])
         questions = Questions(parsed_rules(params["harmless"]), params["careful_units"], params["critical_paths"])
         limit = params["limit"]
@@ -72,7 +73,7 @@ def run_facts(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
             raise RescueError("limit must not be negative.")
         checksum = params["checksum_algorithm"] if params["get_checksum"] else None
         listing = Listing(params["sort"], limit, checksum, params["get_package"])
-        return {"changed": False, "ansible_facts": gather(filters, effort, questions, listing, host)}
+        return {"changed": False, "ansible_facts": gather(filters, effort, questions, listing, setting.host)}
     except RescueError as error:
         return {"changed": False, "failed": True, "msg": str(error)}
     except OSError as error:

@@ -29,6 +29,7 @@ from typing import (
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content, write_content
+from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, draft_in, sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen, while_frozen
@@ -90,6 +91,8 @@ class Host(NamedTuple):
     pin: Callable[[Iterable[Sighting], float], int]
     readable: Callable[[Sighting], ContextManager[int]]
     close: Callable[[int], None]
+    # Lets everything else on the host go first.
+    give_way: Callable[[], None]
 
     open_folder: Callable[[bytes, Dict[int, Mount]], Folder]
     open_target: Callable[[bytes, Dict[int, Mount]], Target]
@@ -198,6 +201,7 @@ LOCAL = Host(
     pin=keep_open,
     readable=readable,
     close=close,
+    give_way=give_way,
     open_folder=open_folder,
     open_target=open_target,
     mode_of=_mode_of,

@@ -11,9 +11,10 @@ import os
 from typing import Any, Dict
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT
+from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_fields, offered
+from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 
 # How the options are checked, as AnsibleModule takes it. The action gives offset and length, which are bytes.
 OFFER_SPEC: Dict[str, Any] = {
@@ -24,17 +25,17 @@ OFFER_SPEC: Dict[str, Any] = {
 }
 
 
-def run_offer(params: Dict[str, Any]) -> Dict[str, Any]:
+def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     """``offers``, one for each of ``files``: ``offer`` and perhaps ``content`` (base64), or ``refused`` and ``msg``.
 
     The content of an entry with ``length`` is given from ``offset`` on, at most so many bytes.
     """
-    return {"changed": False, "offers": [_offer(fields) for fields in params["files"]]}
+    return {"changed": False, "offers": [_offer(fields, setting.host) for fields in params["files"]]}
 
 
-def _offer(fields: Dict[str, Any]) -> Dict[str, Any]:
+def _offer(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:
     try:
-        with offered(need_from(fields)) as (offer, fd):
+        with offered(need_from(fields), host) as (offer, fd):
             answer: Dict[str, Any] = {"offer": offer_fields(offer)}
             if fd != -1 and fields.get("length"):
                 piece = os.pread(fd, int(fields["length"]), int(fields.get("offset", 0)))

@@ -22,6 +22,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, 
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, offer_from
 from ansible_collections.procfs.rescue.plugins.module_utils._package_file import packaged
 from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
+from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content as content_of
 
 # How the options are checked, as AnsibleModule takes it.
@@ -39,16 +40,27 @@ _TOKEN = re.compile("[0-9a-f]{16}\\Z")
 _NOTHING = Offer(0, 0, "root", "root", 0, {}, None, "")
 
 
-def run_supply(params: Dict[str, Any], manner: Manner, log: Callable[[str], None], host: Host) -> List[Dict[str, Any]]:
-    """One result for each of ``files``, which the action has given an ``offer`` with ``by``, and ``content`` (base64)
-    or the ``token`` of what was staged. Raises RescueError.
+def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
+    """The answer of the task: ``changed``, ``files`` with one result each; with ``failed`` and ``msg`` if one failed.
+
+    The action has given each of ``files`` an ``offer`` with ``by``, and ``content`` (base64) or the ``token`` of what
+    was staged; or a piece to ``stage``.
     """
-    if params["source"] == "package":
-        return [_from_package(need_from(fields), manner, log, host) for fields in params["files"]]
-    return [supply(_delivery(fields, host), manner, log, host) for fields in params["files"]]
+    files, host = params["files"], setting.host
+    manner = Manner(params["accept"], setting.check_mode)
+    try:
+        if files and "stage" in files[0]:
+            return _stage(files[0]["stage"], host)
+        if params["source"] == "package":
+            return summed_up([_from_package(need_from(fields), manner, setting.log, host) for fields in files])
+        return summed_up([supply(_delivery(fields, host), manner, setting.log, host) for fields in files])
+    except RescueError as error:
+        return {"failed": True, "changed": False, "msg": DO_NOT + str(error)}
+    except OSError as error:
+        return {"failed": True, "changed": False, "msg": DO_NOT + "The file could not be written: %s." % fault(error)}
 
 
-def stage(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:
+def _stage(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:
     """Appends a piece of content that is too large for one call. Raises RescueError, OSError."""
     path = path_bytes(fields)
     if path is None:

@@ -620,18 +620,19 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
-from ansible_collections.procfs.rescue.plugins.module_utils._facts_task import FACTS_SPEC, run_facts
-from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._facts_task import FACTS_SPEC, run
+from ansible_collections.procfs.rescue.plugins.module_utils._sizes import with_sizes
+from ansible_collections.procfs.rescue.plugins.module_utils._task import run_module
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **FACTS_SPEC)
-    give_way()
-    answer = run_facts(module.params, local_host(module.warn))
-    if answer.get("failed"):
-        module.fail_json(**answer)
-    module.exit_json(**answer)
+    try:
+        params = with_sizes(module.params, "min_size")
+    except RescueError as error:
+        module.fail_json(msg=str(error))
+    run_module(module, params, run)
 
 
 if __name__ == "__main__":

@@ -68,13 +68,14 @@ offers:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.procfs.rescue.plugins.module_utils._offer_task import OFFER_SPEC, run_offer
+from ansible_collections.procfs.rescue.plugins.module_utils._offer_task import OFFER_SPEC, run
+from ansible_collections.procfs.rescue.plugins.module_utils._task import run_module
 
 
 def main() -> None:
     # The action plugin of this name keeps on the controller what this answers.
     module = AnsibleModule(supports_check_mode=True, **OFFER_SPEC)
-    module.exit_json(**run_offer(module.params))
+    run_module(module, module.params, run)
 
 
 if __name__ == "__main__":

@@ -419,16 +419,19 @@ files:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
-from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import RESTORE_SPEC, run_restore
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_spec import RESTORE_SPEC, checked
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import run
+from ansible_collections.procfs.rescue.plugins.module_utils._task import run_module
 
 
 def main() -> None:
     module = AnsibleModule(supports_check_mode=True, **RESTORE_SPEC)
-    answer = run_restore(module.params, module.check_mode, module._diff, module.log, local_host(module.warn))
-    if answer.get("failed"):
-        module.fail_json(**answer)
-    module.exit_json(**answer)
+    try:
+        params = checked(module.params)
+    except RescueError as error:
+        module.fail_json(msg=DO_NOT + str(error))
+    run_module(module, params, run)
 
 
 if __name__ == "__main__":

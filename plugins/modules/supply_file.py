@@ -101,37 +101,17 @@ files:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
-from ansible_collections.procfs.rescue.plugins.module_utils._supply import Manner
-from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import (
-    SUPPLY_SPEC,
-    run_supply,
-    stage,
-    summed_up,
-)
+from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import SUPPLY_SPEC, run
+from ansible_collections.procfs.rescue.plugins.module_utils._task import run_module
 
 
 def main() -> None:
     # The action plugin of this name gives each of files what a peer offered; a large content it gives in pieces before.
     # What it was invoked with are whole contents: they go into no log of the host, and not back.
     module = AnsibleModule(supports_check_mode=True, no_log=True, **SUPPLY_SPEC)
-    files = module.params.pop("files")
-    host = local_host(module.warn)
-    try:
-        if files and "stage" in files[0]:
-            module.exit_json(**stage(files[0]["stage"], host))
-        results = run_supply(
-            dict(module.params, files=files), Manner(module.params["accept"], module.check_mode), module.log, host
-        )
-    except RescueError as error:
-        module.fail_json(msg=DO_NOT + str(error))
-    except OSError as error:
-        module.fail_json(msg=DO_NOT + "The file could not be written: %s." % fault(error))
-    answer = summed_up(results)
-    if answer.get("failed"):
-        module.fail_json(**answer)
-    module.exit_json(**answer)
+    params = dict(module.params)
+    module.params.pop("files")
+    run_module(module, params, run)
 
 
 if __name__ == "__main__":

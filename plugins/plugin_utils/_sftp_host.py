@@ -111,6 +111,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         pin=lambda _sightings, _seconds: 0,
         readable=host.readable,
         close=session.close,
+        give_way=lambda: None,
         open_folder=host.open_folder,
         open_target=host.open_target,
         mode_of=host.mode_of,

@@ -24,6 +24,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.plugin_utils._program import Job, as_program
 
 Result = dict[str, Any]
 
@@ -48,14 +49,15 @@ def answer(
     task_vars: dict[str, Any],
     over_sftp: Callable[[Host], Result],
     by_module: Callable[[Result], Result] = lambda result: result,
+    job: Job | None = None,
 ) -> Result:
     """What the module of the action's name answers on its host, or ``over_sftp`` in its place; with ``way``.
 
-    ``by_module`` makes more of the module's answer, by the same way.
+    ``by_module`` makes more of the module's answer, by the same way. ``job`` is what the module does as a program.
 
     ``transport`` is as in the options. Raises AnsibleError where no way leads in.
     """
-    ways = _Ways(action, module_args, task_vars, over_sftp, by_module)
+    ways = _Ways(action, module_args, task_vars, over_sftp, by_module, job)
     closed: list[str] = []
     for name, way in ways.of(transport):
         try:
@@ -94,12 +96,14 @@ class _Ways:
         task_vars: dict[str, Any],
         over_sftp: Callable[[Host], Result],
         by_module: Callable[[Result], Result],
+        job: Job | None,
     ) -> None:
         self.action = action
         self.module_args = module_args
         self.task_vars = task_vars
         self.over_sftp = over_sftp
         self.by_module = by_module
+        self.job = job
         self.last: Exception | None = None  # why the way before was closed
         self.is_unreachable = False
 
@@ -125,7 +129,8 @@ class _Ways:
         return re.search(said, why, re.IGNORECASE) is not None
 
     def _module(self) -> Result:
-        result: Result = self.action._execute_module(module_args=self.module_args, task_vars=self.task_vars)
+        with as_program(self.action, self.job):
+            result: Result = self.action._execute_module(module_args=self.module_args, task_vars=self.task_vars)
         # Only what is no answer of the module is handed on as it came; a traceback says at least that Python runs.
         if "module_stdout" not in result or "Traceback" in str(result.get("module_stderr")):
             return self.by_module(result)

@@ -1,0 +1,56 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""A task on its host: checked options in, its answer out, whoever starts it.
+
+That is AnsibleModule, or where modules are piped to Python a plain program (`main`): to import AnsibleModule takes
+longer than all that a rescue does.
+"""
+
+import importlib
+import json
+import sys
+import syslog
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, local_host
+
+Answer = Dict[str, Any]
+
+
+class Setting(NamedTuple):
+    """How a task is run. ``log`` gets a line for each change of the host."""
+
+    check_mode: bool
+    diff: bool
+    log: Callable[[str], None]
+    host: Host
+
+
+def run_module(module: Any, params: Answer, run: Callable[[Answer, Setting], Answer]) -> None:
+    """Gives the answer to Ansible by AnsibleModule, and ends."""
+    log = partial(_log, module._name) if module.no_log else module.log  # what it was asked is secret, not what it did
+    answer = run(params, Setting(module.check_mode, module._diff, log, local_host(module.warn)))
+    if answer.get("failed"):
+        module.fail_json(**answer)
+    module.exit_json(**answer)
+
+
+def main(name: str, params: Answer, check_mode: bool, diff: bool, logs: bool) -> None:
+    """Gives the answer of the module ``name`` to Ansible by itself."""
+    task = importlib.import_module("ansible_collections.procfs.rescue.plugins.module_utils._%s_task" % name)
+    warnings: List[str] = []
+    log = partial(_log, "procfs.rescue.%s_file" % name) if logs else lambda _line: None
+    answer = task.run(params, Setting(check_mode, diff, log, local_host(warnings.append)))
+    if warnings:
+        answer["warnings"] = warnings
+    json.dump(answer, sys.stdout)
+
+
+def _log(name: str, line: str) -> None:
+    syslog.openlog("ansible-%s" % name, 0, syslog.LOG_USER)
+    syslog.syslog(syslog.LOG_INFO, line)
