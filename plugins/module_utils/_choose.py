@@ -124,20 +124,20 @@ def paths_of(sighting: Sighting) -> List[bytes]:
     return paths
 
 
-def may_be_wanted(wishes: List[Wish], prefix: Optional[bytes]) -> Callable[[Sighting], bool]:
-    """Which sightings are to be pinned for these wishes and all below the folder ``prefix``.
+def may_be_wanted(wishes: List[Wish], prefixes: Iterable[bytes] = ()) -> Callable[[Sighting], bool]:
+    """Which sightings are to be pinned for these wishes and all below the folders ``prefixes``.
 
     Told by the last part of a path alone: where the rest of it leads is not known yet.
     """
     names = {os.path.basename(wish.path) for wish in wishes if wish.path is not None}
     others = [wish for wish in wishes if wish.path is None]
-    folder = None if prefix is None else os.path.join(b"/", os.path.basename(prefix.rstrip(b"/")), b"")
+    folders = [os.path.join(b"/", os.path.basename(prefix.rstrip(b"/")), b"") for prefix in prefixes]
 
     def is_wanted(sighting: Sighting) -> bool:
         paths = paths_of(sighting)
         return (
             any(os.path.basename(path) in names for path in paths)
-            or (folder is not None and any(folder in path for path in paths))
+            or any(folder in path for folder in folders for path in paths)
             or any(wish.means(sighting) for wish in others)
         )
 

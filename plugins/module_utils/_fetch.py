@@ -66,7 +66,7 @@ def chosen(
             yield running
         return
     origin = None
-    seen = host.scan(may_be_wanted([wish], None), NORMAL)
+    seen = host.scan(may_be_wanted([wish]), NORMAL)
     try:
         if wish.path is not None:
             with suppress(RescueError):  # its folder may be gone, that is no hindrance

@@ -34,7 +34,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft,
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen, while_frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, readable, unpin
-from ansible_collections.procfs.rescue.plugins.module_utils._installed import installed, recorded, release
+from ansible_collections.procfs.rescue.plugins.module_utils._installed import installed, paths_below, recorded, release
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     Metadata,
     apply_metadata,
@@ -108,8 +108,10 @@ class Host(NamedTuple):
     process: Callable[[int], Process]
 
     witnesses: Callable[[Iterable[bytes]], Dict[bytes, Witness]]
-    # Which packages put paths there.
-    installed: Callable[[Iterable[bytes]], Dict[bytes, Installed]]
+    # Which packages put paths there; where their names are known, these.
+    installed: Callable[..., Dict[bytes, Installed]]
+    # Files and symlinks that packages put below a folder.
+    paths_below: Callable[[bytes], List[bytes]]
     # What a package database says of a path's owner and mode.
     recorded: Callable[[bytes], Optional[Recorded]]
     release: Callable[[], str]
@@ -212,6 +214,7 @@ LOCAL = Host(
     process=process,
     witnesses=package_witnesses,
     installed=installed,
+    paths_below=paths_below,
     recorded=recorded,
     release=release,
     user_names=user_names,

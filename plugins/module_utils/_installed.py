@@ -6,13 +6,14 @@
 
 """Which package, in which version, put a file or symlink there, and what the host records of its owner and mode."""
 
+import os
 import re
-from typing import Callable, Dict, Iterable, NamedTuple, Optional, Set
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Installed, Recorded
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import LOCAL_RECORDS, Records, aliases_of
-from ansible_collections.procfs.rescue.plugins.module_utils._rpm import rpm_installed, rpm_recorded
+from ansible_collections.procfs.rescue.plugins.module_utils._rpm import rpm_installed, rpm_paths_below, rpm_recorded
 
 # os-release(5)
 OS_RELEASE = (b"/etc/os-release", b"/usr/lib/os-release")
@@ -26,20 +27,25 @@ class _Stanza(NamedTuple):
     architecture: bytes
 
 
-def installed(paths: Iterable[bytes]) -> Dict[bytes, Installed]:
-    """For each of ``paths`` that a package put there: which one. Raises OSError, RescueError."""
+def installed(paths: Iterable[bytes], packages: Optional[Set[str]] = None) -> Dict[bytes, Installed]:
+    """For each of ``paths`` that a package put there: which one. Raises OSError, RescueError.
+
+    Where it is known already which ``packages`` these are only their lists are read.
+    """
     wanted = set(paths)
-    found = installed_by_dpkg(wanted, LOCAL_RECORDS)
+    found = installed_by_dpkg(wanted, LOCAL_RECORDS, packages)
     found.update(rpm_installed(wanted - set(found)))
     return found
 
 
-def installed_by_dpkg(paths: Iterable[bytes], records: Records) -> Dict[bytes, Installed]:
+def installed_by_dpkg(
+    paths: Iterable[bytes], records: Records, packages: Optional[Set[str]] = None
+) -> Dict[bytes, Installed]:
     """The same of dpkg alone, whose lists have symlinks, too. Raises OSError."""
     names = aliases_of(paths, records)
     wanted = {name for aliases in names.values() for name in aliases}
     try:
-        lists = [name for name in records.names() if name.endswith(b".list")]
+        lists = [name for name in records.names() if name.endswith(b".list") and _is_of(name, packages)]
     except FileNotFoundError:
         return {}
     owners: Dict[bytes, bytes] = {}
@@ -58,12 +64,19 @@ def installed_by_dpkg(paths: Iterable[bytes], records: Records) -> Dict[bytes, I
     return found
 
 
+def _is_of(name_of_list: bytes, packages: Optional[Set[str]]) -> bool:
+    return packages is None or printable(name_of_list[: -len(b".list")].partition(b":")[0]) in packages
+
+
 def _stanzas(records: Records, wanted: Set[bytes]) -> Dict[bytes, _Stanza]:
     """Of deb-control(5) as dpkg keeps it; packages of several architectures are called NAME:ARCHITECTURE."""
     found = {}
     if wanted:
         status = b"".join(records.contents([b"../status"]))
+        names = {name.partition(b":")[0] for name in wanted}
         for stanza in status.split(b"\n\n"):
+            if stanza[len(b"Package: ") : stanza.find(b"\n")] not in names:
+                continue
             fields = dict(
                 line.split(b": ", 1)
                 for line in stanza.split(b"\n")
@@ -75,6 +88,29 @@ def _stanzas(records: Records, wanted: Set[bytes]) -> Dict[bytes, _Stanza]:
                     if called in wanted:
                         found[called] = _Stanza(name, fields[b"Version"], architecture)
     return found
+
+
+def paths_below(folder: bytes) -> List[bytes]:
+    """The files and symlinks that packages put below ``folder``. Raises OSError, RescueError."""
+    return dpkg_paths_below(folder, LOCAL_RECORDS) + rpm_paths_below(folder)
+
+
+def dpkg_paths_below(folder: bytes, records: Records) -> List[bytes]:
+    """The same of dpkg alone. Its lists do not tell what is a folder: what has something else in it. Raises OSError."""
+    (aliases,) = aliases_of([folder.rstrip(b"/")], records).values()
+    try:
+        lists = [name for name in records.names() if name.endswith((b".list", b".conffiles"))]
+    except FileNotFoundError:
+        return []
+    found: Set[bytes] = set()
+    changeable: Set[bytes] = set()
+    for name, content in zip(lists, records.contents(lists)):
+        for top in aliases:
+            if top + b"/" in content:
+                below = (line for line in content.split(b"\n") if line.startswith(top + b"/"))
+                to = found if name.endswith(b".list") else changeable
+                to.update(folder.rstrip(b"/") + line[len(top) :] for line in below)
+    return sorted(found - changeable - {os.path.dirname(path) for path in found})
 
 
 def recorded(path: bytes) -> Optional[Recorded]:

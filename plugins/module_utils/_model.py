@@ -250,7 +250,7 @@ class Terms(NamedTuple):
     ``freeze`` is for how many seconds whoever writes to a file may be stopped while it is copied, None for not at all.
     ``parents`` allows to make a folder that is gone. ``look`` is a check mode that also says what another source would
     need. ``pin`` is for how many seconds what may be wanted is kept open after the task. ``prove`` starts programs that
-    came back.
+    came back. ``offer`` tells what other hosts could get of what is there.
     """
 
     accept: Sequence[str] = ()
@@ -266,3 +266,4 @@ class Terms(NamedTuple):
     look: bool = False
     pin: float = 0
     prove: bool = False
+    offer: bool = False

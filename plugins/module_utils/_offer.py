@@ -9,15 +9,12 @@
 import base64
 import os
 import stat
-from contextlib import ExitStack, contextmanager
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from contextlib import ExitStack, suppress
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import chosen
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
-from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Installed
-from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 
@@ -25,7 +22,8 @@ from ansible_collections.procfs.rescue.plugins.module_utils._report import Repor
 class Offer(NamedTuple):
     """Owner and group are names, so that they mean the same on another host. ``link`` is where a symlink leads.
 
-    ``source`` says where it is here: its path, or the magic link of a holder.
+    ``source`` says where it is here: its path, or the magic link of a holder. ``folders`` are those around it, from the
+    top: path, owner, group, permissions.
     """
 
     size: int
@@ -36,14 +34,23 @@ class Offer(NamedTuple):
     xattrs: Dict[str, bytes]
     link: Optional[bytes]
     source: str
+    folders: Tuple[Tuple[bytes, str, str, int], ...] = ()
 
 
 def offer_fields(offer: Offer) -> Dict[str, Any]:
     """As plain data."""
     fields = dict(offer._asdict(), mode="%04o" % offer.mode)
-    fields["xattrs"] = {name: base64.b64encode(value).decode("ascii") for name, value in offer.xattrs.items()}
-    fields["link"] = None if offer.link is None else base64.b64encode(offer.link).decode("ascii")
+    fields["xattrs"] = {name: _base64(value) for name, value in offer.xattrs.items()}
+    fields["link"] = None if offer.link is None else _base64(offer.link)
+    fields["folders"] = [
+        dict(path_fields(path), owner=owner, group=group, mode="%04o" % mode)
+        for path, owner, group, mode in offer.folders
+    ]
     return fields
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
 
 
 def offer_from(fields: Dict[str, Any]) -> Offer:
@@ -58,62 +65,34 @@ def offer_from(fields: Dict[str, Any]) -> Offer:
             xattrs={str(name): base64.b64decode(value) for name, value in fields["xattrs"].items()},
             link=None if fields["link"] is None else base64.b64decode(fields["link"]),
             source=str(fields["source"]),
+            folders=tuple(
+                (path_bytes(one) or b"", str(one["owner"]), str(one["group"]), int(one["mode"], 8) & 0o7777)
+                for one in fields["folders"]
+            ),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RescueError("This is no offer of another host: %s." % error) from error
 
 
-@contextmanager
-def offered(need: Need, host: Host = LOCAL) -> Iterator[Tuple[Offer, int]]:
-    """The file that ``need`` asks for, and a descriptor of its content, -1 for a symlink.
-
-    Raises RescueError, with the reason ``version_differs``, ``not_there``, ``checksum_differs`` or ``no_digest``, and
-    OSError.
-    """
-    _check_version(need, host)
+def offer_alive(need: Need, host: Host) -> Optional[Offer]:
+    """What has the name on disk, if it is what is needed. Raises as `alive_in`."""
     with ExitStack() as stack:
-        folder = None
-        try:
-            folder = host.open_folder(os.path.dirname(need.path), {})
-            stack.callback(host.close, folder.fd)
-        except RescueError as error:
-            if error.reasons != ["folder_gone"]:
-                raise
-        alive = None if folder is None else _alive(need, folder, host)
-        if alive is not None:
-            if alive[1] != -1:
-                stack.callback(host.close, alive[1])
-            yield alive
-            return
-        if need.witness is None:
-            raise RescueError("%s is not there" % printable(need.path), ["not_there"])
-        fields = dict(path_fields(need.path), checksum=need.checksum)
-        found, fd = stack.enter_context(chosen(fields, host))
-        yield _described(host.read_metadata(fd), host.size(fd), None, found["source"]["link"], host), fd
+        alive = alive_in(stack, need, host)
+    return None if alive is None else alive[0]
 
 
-def _check_version(need: Need, host: Host) -> None:
-    """The same package in the same version and architecture; a symlink in the same release."""
-    if need.witness is not None and need.witness.by == "checksum":
-        return
-    if need.witness is None and need.release != host.release():
-        text = "it runs %s, not %s" % (host.release() or "an unknown release", need.release or "a known release")
-        raise RescueError(text, ["version_differs"])
-    if need.installed is None:
-        if need.witness is not None:
-            raise RescueError("it is not known which package the file is of", ["no_digest"])
-        return
-    found = host.installed([need.path]).get(need.path)
-    if found != need.installed:
-        raise RescueError("it has %s, not %s" % (_version(found), _version(need.installed)), ["version_differs"])
+def alive_in(stack: ExitStack, need: Need, host: Host) -> Optional[Tuple[Offer, int]]:
+    """The same, with a descriptor of its content until ``stack`` ends, -1 for a symlink.
 
-
-def _version(found: Optional[Installed]) -> str:
-    return "no package with that path" if found is None else "%s %s %s" % found[:3]
-
-
-def _alive(need: Need, folder: Folder, host: Host) -> Optional[Tuple[Offer, int]]:
-    """What has the name on disk, if it is what is needed; None where a holder is to be asked."""
+    Raises RescueError, with the reason ``checksum_differs`` or ``no_digest``, and OSError.
+    """
+    try:
+        folder = host.open_folder(os.path.dirname(need.path), {})
+    except RescueError as error:
+        if error.reasons == ["folder_gone"]:
+            return None
+        raise
+    stack.callback(host.close, folder.fd)
     name = os.path.basename(need.path)
     mode = host.mode_of(folder.fd, name)
     if mode is None:
@@ -122,31 +101,42 @@ def _alive(need: Need, folder: Folder, host: Host) -> Optional[Tuple[Offer, int]
         if need.witness is not None:
             raise RescueError("%s is a symlink there" % printable(need.path), ["checksum_differs"])
         link = host.readlink(folder.fd, name)
-        return Offer(len(link), 0o777, "root", "root", 0, {}, link, printable(need.path)), -1
+        return Offer(len(link), 0o777, "root", "root", 0, {}, link, printable(need.path), _folders(need.path, host)), -1
     if need.witness is None:
         raise RescueError("nothing tells what content %s must have" % printable(need.path), ["no_digest"])
     fd = host.open_file(folder.fd, name) if stat.S_ISREG(mode) else None
     if fd is None:
         return None
+    stack.callback(host.close, fd)
     try:
         if host.digests(fd, [need.witness.algorithm])[need.witness.algorithm] == need.witness.digest:
-            return _described(host.read_metadata(fd), host.size(fd), None, printable(need.path), host), fd
+            return described(fd, need.path, printable(need.path), host), fd
     except OSError as error:
-        host.close(fd)
         raise RescueError("%s could not be read: %s" % (printable(need.path), fault(error))) from error
-    host.close(fd)
     return None
 
 
-def _described(metadata: Metadata, size: int, link: Optional[bytes], source: str, host: Host) -> Offer:
+def described(fd: int, path: bytes, source: str, host: Host) -> Offer:
+    """An offer of the opened file, which is or was ``path``. Raises OSError."""
+    metadata, reporter = host.read_metadata(fd), Reporter(host)
+    owner, group = reporter.user(metadata.uid), reporter.group(metadata.gid)
+    folders = _folders(path, host)
+    return Offer(host.size(fd), metadata.mode, owner, group, metadata.mtime_ns, metadata.xattrs, None, source, folders)
+
+
+def _folders(path: bytes, host: Host) -> Tuple[Tuple[bytes, str, str, int], ...]:
+    """What is there of the folders around ``path``: they may be gone where it is needed."""
+    found: List[Tuple[bytes, str, str, int]] = []
     reporter = Reporter(host)
-    return Offer(
-        size,
-        metadata.mode,
-        reporter.user(metadata.uid),
-        reporter.group(metadata.gid),
-        metadata.mtime_ns,
-        metadata.xattrs,
-        link,
-        source,
-    )
+    above = os.path.dirname(path)
+    while above.strip(b"/"):
+        with suppress(OSError, RescueError):
+            folder = host.open_folder(above, {})
+            try:
+                metadata = host.read_metadata(folder.fd)
+            finally:
+                host.close(folder.fd)
+            owner, group = reporter.user(metadata.uid), reporter.group(metadata.gid)
+            found.insert(0, (above, owner, group, metadata.mode))
+        above = os.path.dirname(above)
+    return tuple(found)

@@ -8,12 +8,15 @@
 
 import base64
 import os
-from typing import Any, Dict
+from contextlib import ExitStack, contextmanager
+from typing import Any, Dict, Iterator, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
-from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_from
-from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_fields, offered
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import chosen
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, TRANSPORT, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_from
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, alive_in, described, offer_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 
 # How the options are checked, as AnsibleModule takes it. The action gives offset and length, which are bytes.
@@ -31,6 +34,24 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     The content of an entry with ``length`` is given from ``offset`` on, at most so many bytes.
     """
     return {"changed": False, "offers": [_offer(fields, setting.host) for fields in params["files"]]}
+
+
+@contextmanager
+def offered(need: Need, host: Host = LOCAL) -> Iterator[Tuple[Offer, int]]:
+    """The file that ``need`` asks for, and a descriptor of its content, -1 for a symlink.
+
+    Raises RescueError, with the reason ``not_there``, or those of `alive_in`, and OSError.
+    """
+    with ExitStack() as stack:
+        alive = alive_in(stack, need, host)
+        if alive is not None:
+            yield alive
+            return
+        if need.witness is None:
+            raise RescueError("%s is not there" % printable(need.path), ["not_there"])
+        fields = dict(path_fields(need.path), checksum=need.checksum)
+        found, fd = stack.enter_context(chosen(fields, host))
+        yield described(fd, need.path, found["source"]["link"], host), fd
 
 
 def _offer(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:

@@ -44,6 +44,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import (
+    Offer,
+    described,
+    offer_alive,
+    offer_fields,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, recorded_link
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
@@ -67,6 +73,8 @@ def restore(
 ) -> List[Result]:
     """Restores what the ``requests`` (options as `_choose.wish_from` takes them) mean, and all below ``path_prefix``.
 
+    A request may be a ``path_prefix`` itself; with ``packaged`` it also means what packages have below it and is gone.
+
     Returns one result per file, in order. One that fails does not stop the rest: its ``status`` is ``failed``.
     ``log`` gets a line for each file restored.
     """
@@ -77,11 +85,13 @@ class _Job:
     """One file on its way from the wish to its result. ``wish.path`` is resolved as soon as its place is known.
 
     ``origin`` is the place where its path leads, ``target`` where it is to go: the same, unless it is copied out.
-    ``named`` is False where nobody asked for this very file, but for all of a folder.
+    ``named`` is False where nobody asked for this very file, but for all of a folder; ``packaged`` where that means
+    what packages have there.
     """
 
-    def __init__(self, request: Dict[str, Any], named: bool) -> None:
+    def __init__(self, request: Dict[str, Any], named: bool, packaged: bool = False) -> None:
         self.named = named
+        self.packaged = packaged
         source = request.get("source")
         called = source.get("path") if isinstance(source, dict) else None
         self.what = str(request.get("path") or called or source or request)
@@ -90,6 +100,8 @@ class _Job:
         self.target: Optional[Target] = None
         # Its place, and who says what belongs there, where it is not there.
         self.lost: Optional[Tuple[bytes, Optional[Witness]]] = None
+        # What other hosts could get of it while it has no name.
+        self.offer: Optional[Offer] = None
         self.result: Result = {}
 
     def understand(self, request: Dict[str, Any]) -> Result:
@@ -117,12 +129,14 @@ class _Rescue:
         self.swept: Set[Tuple[int, int]] = set()
 
     def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
-        jobs = [self._job(request) for request in requests]
+        prefixes = [] if path_prefix is None else [(path_prefix, False)]
+        prefixes += [(os.fsencode(one["path_prefix"]), one["packaged"]) for one in requests if "path_prefix" in one]
+        jobs = [self._job(request) for request in requests if "path_prefix" not in request]
         wishes = [job.wish for job in jobs if not job.result]
-        if not wishes and path_prefix is None:
+        if not wishes and not prefixes:
             return [job.result for job in jobs]
         # Pin first: whatever may be wanted is held open from here on. No path is looked at before, it may take long.
-        found = self.host.scan(may_be_wanted(wishes, path_prefix), NORMAL)
+        found = self.host.scan(may_be_wanted(wishes, [prefix for prefix, _packaged in prefixes]), NORMAL)
         try:
             if self.terms.pin and self.host.pin(found.sightings, self.terms.pin):
                 self.log("keeps what may be wanted open for %d seconds" % self.terms.pin)
@@ -130,39 +144,77 @@ class _Rescue:
             seen = _Seen(found, self.host)
             for job in jobs:
                 self._continue(job, self._aimed)
-            prefix = None if path_prefix is None else self._resolved(path_prefix)
-            below = seen.paths_below(prefix)
-            names = [*below, *map(original_path, below), *(job.wish.path for job in jobs if job.wish.path is not None)]
-            witnesses = self.host.witnesses(names)
+            resolved = [(self._resolved(prefix), packaged) for prefix, packaged in prefixes]
+            below = [path for prefix, _packaged in resolved for path in seen.paths_below(prefix)]
+            of_packages = [path for prefix, packaged in resolved if packaged for path in self.host.paths_below(prefix)]
+            named = [job.wish.path for job in jobs if job.wish.path is not None]
+            witnesses = self.host.witnesses([*below, *map(original_path, below), *of_packages, *named])
             # Only a package's file was renamed by rpm; others may be called like that.
             originals = [path if original_path(path) not in witnesses else original_path(path) for path in below]
             jobs += [self._job(dict(path_fields(path)), named=False) for path in dict.fromkeys(originals)]
+            known = {*originals, *named}
+            jobs += [
+                self._job(dict(path_fields(path)), named=False, packaged=True)
+                for path in dict.fromkeys(of_packages)
+                if path not in known
+            ]
             for job in sorted(jobs, key=_urgency):
                 self._continue(job, lambda job: self._aimed(job) or self._restored(job, seen, witnesses))
-            missing = ("failed", "restorable") if self.terms.look else ("failed",)
-            self._tell_needs(job for job in jobs if job.named and job.result["status"] in missing)
+            jobs = [job for job in jobs if not job.packaged or job.result["status"] != "present"]
+            self._tell_needs(jobs)
+            if self.terms.offer:
+                self._tell_offers(jobs, witnesses)
         finally:
             self.host.unpin(found.sightings)
         return [job.result for job in jobs]
 
     def _tell_needs(self, jobs: Iterable[_Job]) -> None:
         """What another host, or a package, must have to be a source in place of a holder."""
+        missing = ("failed", "restorable") if self.terms.look else ("failed",)
+        asked = [job for job in jobs if (job.named or job.packaged) and job.result["status"] in missing]
         # A full disk is as full for another source.
-        refused = (job for job in jobs if job.result["status"] != "failed" or job.result["refused"])
+        refused = (job for job in asked if job.result["status"] != "failed" or job.result["refused"])
         lost = [(job.result, *job.lost) for job in refused if job.lost is not None]
-        if not lost:
-            return
-        try:
-            release, installed = self.host.release(), self.host.installed([path for _result, path, _witness in lost])
-        except (OSError, RescueError):  # no package is known then, and only a checksum proves
-            release, installed = "", {}
-        for result, path, witness in lost:
-            result["needs"] = need_fields(Need(path, witness, installed.get(path), release))
-            if result["status"] == "failed" and witness is None and path in installed:
+        for (result, path, witness), need in zip(lost, self._needs([place for _result, *place in lost])):
+            result["needs"] = need_fields(need)
+            if result["status"] == "failed" and witness is None and need.installed is not None:
                 result["msg"] += " If it was a symlink, make it again: ln -s TARGET %s" % shlex.quote(printable(path))
 
-    def _job(self, request: Dict[str, Any], named: bool = True) -> _Job:
-        job = _Job(request, named)
+    def _tell_offers(self, jobs: Iterable[_Job], witnesses: Dict[bytes, Witness]) -> None:
+        """What other hosts could get of what is there: the very content that a package or the user vouches for."""
+        alive: List[Tuple[Result, Offer, bytes, Optional[Witness]]] = []
+        for job in jobs:
+            path = job.wish.path
+            if (
+                job.result["status"] not in ("present", "restored", "restorable")
+                or not job.wish.in_place
+                or path is None
+            ):
+                continue
+            witness = job.wish.checksum or witnesses.get(path)
+            with suppress(OSError, RescueError):  # it is no source then
+                offer = job.offer or offer_alive(Need(path, witness, None, ""), self.host)
+                if offer is not None:
+                    alive.append((job.result, offer, path, witness))
+        needs = self._needs([(path, witness) for _result, _offer, path, witness in alive])
+        for (result, offer, _path, _witness), need in zip(alive, needs):
+            result["offer"] = dict(need_fields(need), **offer_fields(offer))
+
+    def _needs(self, places: Sequence[Sequence[Any]]) -> List[Need]:
+        """For each path and witness what a host must have to be a source of it."""
+        if not places:
+            return []
+        witnesses = [witness for _path, witness in places]
+        of_packages = all(witness is not None and witness.by == "package" for witness in witnesses)
+        packages = {witness.package for witness in witnesses} if of_packages else None
+        try:
+            release, installed = self.host.release(), self.host.installed([path for path, _witness in places], packages)
+        except (OSError, RescueError):  # no package is known then, and only a checksum proves
+            release, installed = "", {}
+        return [Need(path, witness, installed.get(path), release) for path, witness in places]
+
+    def _job(self, request: Dict[str, Any], named: bool = True, packaged: bool = False) -> _Job:
+        job = _Job(request, named, packaged)
         self._attempt(job, lambda: job.understand(request))
         return job
 
@@ -265,7 +317,7 @@ class _Rescue:
                 return settled
             witnesses = self.host.witnesses([target.path])
         witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
-        if job.wish.in_place and not target.missing and self.host.mode_of(target.folder.fd, target.name) is None:
+        if job.wish.in_place and (target.missing or self.host.mode_of(target.folder.fd, target.name) is None):
             job.lost = target.path, witness
         try:
             candidate = seen.find(job.wish, job.origin, self.terms.accept, witness)
@@ -285,6 +337,8 @@ class _Rescue:
             outcome = put_back(
                 Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept, self.host)
             )
+            if self.terms.offer and outcome.status == "restorable" and witness and outcome.content_by == witness.by:
+                job.offer = described(source, target.path, candidate.sighting.link, self.host)
         result = self._told(job, target, candidate, outcome)
         if self.terms.prove and job.named and outcome.status == "restored" and not outcome.made:
             result["starts"] = self._does_start(target)
@@ -425,7 +479,7 @@ class _Seen:
         sightings = self.scan.sightings if wish.path is None else self._by_path.get(wish.path, [])
         return find(wish, origin, sightings, self.scan.unreadable, accept, witness, self.host)
 
-    def paths_below(self, prefix: Optional[bytes]) -> List[bytes]:
+    def paths_below(self, prefix: bytes) -> List[bytes]:
         """What was deleted below a folder, as it was called at last."""
         return [
             sighting.host_path
@@ -442,9 +496,9 @@ def _urgency(job: _Job) -> int:
     return next((rank for rank, names in enumerate(_FIRST) if names.match(name)), len(_FIRST))
 
 
-def _is_below(sighting: Sighting, prefix: Optional[bytes]) -> bool:
+def _is_below(sighting: Sighting, prefix: bytes) -> bool:
     path = sighting.host_path
-    return prefix is not None and path is not None and path.startswith(prefix.rstrip(b"/") + b"/")
+    return path is not None and path.startswith(prefix.rstrip(b"/") + b"/")
 
 
 def _frozen(frozen: Frozen) -> Dict[str, Any]:

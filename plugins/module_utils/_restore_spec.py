@@ -17,6 +17,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVAB
 
 _FILE_SPEC: Dict[str, Dict[str, Any]] = dict(SOURCE_SPEC, dest={"type": "str"})
 
+# What an item of files may be instead: all below a folder.
+_FOLDER_SPEC: Dict[str, Dict[str, Any]] = {
+    "path_prefix": {"type": "str", "required": True},
+    "packaged": {"type": "bool", "default": False},
+}
+
 # How the options are checked, as AnsibleModule takes it.
 RESTORE_SPEC: Dict[str, Any] = {
     "argument_spec": dict(
@@ -37,6 +43,7 @@ RESTORE_SPEC: Dict[str, Any] = {
         look={"type": "bool", "default": False},
         pin={"type": "float", "default": 0},
         prove={"type": "bool", "default": False},
+        offer={"type": "bool", "default": False},
         transport=TRANSPORT,
     ),
     "mutually_exclusive": [("files", name) for name in _FILE_SPEC],
@@ -56,10 +63,11 @@ def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
     if params["files"] is None:
         single = {name: params[name] for name in _FILE_SPEC if params[name] is not None}
         return [single] if single else []
-    validator = ArgumentSpecValidator(_FILE_SPEC)
+    of_a_file, of_a_folder = ArgumentSpecValidator(_FILE_SPEC), ArgumentSpecValidator(_FOLDER_SPEC)
     requests = []
     for number, item in enumerate(params["files"], 1):
-        result = validator.validate(item if isinstance(item, dict) else {"path": item})
+        given = item if isinstance(item, dict) else {"path": item}
+        result = (of_a_folder if "path_prefix" in given else of_a_file).validate(given)
         if result.error_messages:
             raise RescueError("Item %d of files: %s." % (number, "; ".join(result.error_messages)))
         request = {key: value for key, value in result.validated_parameters.items() if value is not None}

@@ -70,6 +70,7 @@ def _terms(params: Dict[str, Any], setting: Setting) -> Terms:
         look=params["look"],
         pin=params["pin"],
         prove=params["prove"],
+        offer=params["offer"],
     )
 
 

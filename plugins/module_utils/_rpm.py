@@ -92,6 +92,23 @@ def rpm_recorded(name: bytes) -> Optional[Recorded]:
     return None
 
 
+def rpm_paths_below(folder: bytes) -> List[bytes]:
+    """The files and symlinks that packages put below ``folder``, but no configuration. Raises as `rpm_witnesses`."""
+    database = next((one for one in _DATABASES if _is_database(one)), None)
+    if database is None:
+        return []
+    form = "[%{FILENAMES}\\t%{FILEMODES}\\t%{FILEFLAGS}\\n]"
+    found = []
+    answer = _answer([_tool(), "--dbpath", database, "-qa", "--qf", form], time.monotonic() + _PATIENCE)
+    for line in answer.split(b"\n"):
+        name, *fields = line.rsplit(b"\t", 2)
+        if len(fields) == 2 and name.startswith(folder.rstrip(b"/") + b"/"):
+            mode, flags = map(_number, fields)
+            if not stat.S_ISDIR(mode) and not flags & _CONFIG_OR_GHOST:
+                found.append(name)
+    return found
+
+
 def _told_of(names: Iterable[bytes], form: str) -> List[bytes]:
     wanted = sorted({name for name in names if b"\n" not in name})
     database = next((folder for folder in _DATABASES if _is_database(folder)), None)

@@ -29,6 +29,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opene
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._installed import (
+    dpkg_paths_below,
     installed_by_dpkg,
     recorded_by_dpkg,
     release_in,
@@ -121,7 +122,8 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         room=host.room,
         process=lambda pid: session.run(process(pid)),
         witnesses=host.witnesses,
-        installed=lambda paths: installed_by_dpkg(paths, host.records),
+        installed=lambda paths, packages=None: installed_by_dpkg(paths, host.records, packages),
+        paths_below=lambda folder: dpkg_paths_below(folder, host.records),
         recorded=lambda path: recorded_by_dpkg(path, host.records),
         release=lambda: release_in(lambda path: session.run(content_of(path))),
         user_names=lambda: host.names_of(b"/etc/passwd"),
