@@ -65,6 +65,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     publish,
     replace,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import process, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
@@ -91,6 +92,8 @@ class Host(NamedTuple):
     readable: Callable[[Sighting], ContextManager[int]]
     close: Callable[[int], None]
 
+    # Those of some paths that lead over a file system that does not answer.
+    unreachable: Callable[[Iterable[bytes], Dict[int, Mount]], Set[bytes]]
     open_folder: Callable[[bytes, Dict[int, Mount]], Folder]
     open_target: Callable[[bytes, Dict[int, Mount]], Target]
     # The mode of what has the name in an opened folder, None where nothing has.
@@ -198,6 +201,7 @@ LOCAL = Host(
     pin=keep_open,
     readable=readable,
     close=close,
+    unreachable=unreachable,
     open_folder=open_folder,
     open_target=open_target,
     mode_of=_mode_of,

@@ -45,6 +45,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Witness,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import INFO, Records, dpkg_witnesses, witnesses_of
+from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable_by
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, is_roots
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     CREATE,
@@ -111,6 +112,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         pin=lambda _sightings, _seconds: 0,
         readable=host.readable,
         close=session.close,
+        unreachable=host.unreachable,
         open_folder=host.open_folder,
         open_target=host.open_target,
         mode_of=host.mode_of,
@@ -199,6 +201,29 @@ class _SftpHost:
             self.session.close(folder)
             raise OSError(errno.ESTALE, "it was exchanged for another while it was looked at")
         return Opened(folder, facts.name, facts.mount_id)
+
+    def unreachable(self, paths: Iterable[bytes], mounts: dict[int, Mount]) -> set[bytes]:
+        return unreachable_by(paths, mounts, lambda some, _seconds: self._answered(some, mounts))
+
+    def _answered(self, paths: Sequence[bytes], mounts: dict[int, Mount]) -> int:
+        """In a session of its own: what is pinned goes with one that hangs."""
+        try:
+            session = self.session.another()
+        except OSError:  # no second one can be had; then nobody knows before
+            return len(paths)
+        other = _SftpHost(session, self.warn)
+        try:
+            for number, path in enumerate(paths):
+                try:
+                    target = other.open_target(path, mounts)
+                    other.room(target.folder.fd)
+                    session.close(target.folder.fd)
+                except (OSError, RescueError) as error:
+                    if SessionError in (type(error), type(error.__cause__)):
+                        return number
+        finally:
+            session.client.close()
+        return len(paths)
 
     def open_folder(self, path: bytes, mounts: dict[int, Mount]) -> Folder:
         return walk_to_folder(path, mounts, self._walk)

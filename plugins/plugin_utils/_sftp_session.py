@@ -57,6 +57,10 @@ class Session:
         self.client.close()
         self._start()
 
+    def another(self) -> Session:
+        """One more to the same host, which may hang without harm to this one."""
+        return Session(self._connect)
+
     def _start(self) -> None:
         self.client = self._connect()
         self._handles: dict[int, bytes] = {}
