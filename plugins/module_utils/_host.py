@@ -64,6 +64,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     make_folders,
     publish,
     replace,
+    unmake_folders,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
@@ -124,6 +125,8 @@ class Host(NamedTuple):
     own_ids: Callable[[], Tuple[int, int]]
     # Folders in an opened folder, one in another; the descriptor of the last one, and what they have got.
     make_folders: Callable[[int, Sequence[Missing]], Tuple[int, List[Made]]]
+    # Takes those away again in which there is nothing.
+    unmake_folders: Callable[[int, Sequence[Made]], None]
     # Work, the pids to be stopped meanwhile, the file's (st_dev, st_ino), for how many seconds at most.
     while_frozen: Callable[[Callable[[], Any], Iterable[int], Tuple[int, int], float], Tuple[Any, Frozen]]
 
@@ -220,6 +223,7 @@ LOCAL = Host(
     symlink=_symlink,
     own_ids=_own_ids,
     make_folders=make_folders,
+    unmake_folders=unmake_folders,
     while_frozen=while_frozen,
     size=_size,
     content=content,

@@ -4,7 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""Which paths lead over a network or FUSE file system that does not answer: nobody may walk there without a deadline."""
+"""Which paths lead over a network or FUSE file system that does not answer: those are walked with a deadline only."""
 
 import os
 from contextlib import suppress

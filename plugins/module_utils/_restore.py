@@ -357,7 +357,8 @@ class _Rescue:
     def _told(self, job: _Job, target: Target, candidate: Candidate, outcome: Outcome) -> Result:
         path, link = printable(target.path), candidate.sighting.link
         if outcome.intended is None or outcome.metadata is None:
-            return _result(job, "present", "%s is there and was left alone." % path)
+            said = "came back while it was to be restored: that file" if outcome.came_back else "is there and"
+            return _result(job, "present", "%s %s was left alone." % (path, said))
         missing = target.missing and outcome.status == "restorable"
         hint = " Its folder %s would be made again." % printable(target.folder.path) if missing else ""
         hint += "".join(" Its folder %s is new, %s." % self._said(made) for made in outcome.made)
