@@ -23,7 +23,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     sentence,
     standing,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Sighting, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Scan, Sighting, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, original_path, path_bytes, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import parsed_checksum
 
@@ -74,6 +74,9 @@ class Candidate(NamedTuple):
     sighting: Sighting
     reasons: List[str]
 
+
+# So many are named in a message.
+_SOME = 5
 
 # The options that choose a file, as all modules take them.
 SOURCE_SPEC: Dict[str, Dict[str, Any]] = {
@@ -148,7 +151,7 @@ def find(
     wish: Wish,
     origin: Optional[Target],
     sightings: Iterable[Sighting],
-    unreadable: int,
+    seen: Scan,
     accept: Sequence[str],
     witness: Optional[Witness],
     host: Host = LOCAL,
@@ -156,8 +159,8 @@ def find(
     """The one file of ``sightings`` that the wish means.
 
     ``origin`` is the place where its path leads, None where there is none (any more); a file that was there goes before
-    one that was not. ``unreadable`` counts the processes that could not be read, ``accept`` are the reasons that the
-    user waives. Raises RescueError where there is none, or more than one.
+    one that was not. ``seen`` is the scan that the sightings are from, ``accept`` are the reasons that the user waives.
+    Raises RescueError where there is none, or more than one.
     """
     what = wish.link or "the chosen file" if wish.path is None else printable(wish.path)
 
@@ -174,7 +177,7 @@ def find(
 
     files = group([sighting for sighting in sightings if wish.means(sighting)])
     if not files:
-        raise RescueError(_nobody_holds(what, unreadable, host), ["not_held"])
+        raise RescueError(_nobody_holds(what, seen, host), ["not_held"])
     found = [_judged(file, in_its_place, accept) for file in files]
     believed = [candidate for candidate in found if not standing(candidate.reasons, accept)]
     if not believed and witness is not None:
@@ -241,17 +244,27 @@ def _digest(candidate: Candidate, algorithm: str, host: Host) -> Optional[str]:
         return None
 
 
-def _nobody_holds(what: str, unreadable: int, host: Host) -> str:
+def _nobody_holds(what: str, seen: Scan, host: Host) -> str:
     sentences = [
         "No process holds %s: either the path is wrong, or its content is gone from this host. Look for it on a host "
         "of the same release, in the package that owns it, or in a backup." % what
     ]
-    if unreadable:
+    if seen.unreadable:
         privilege = "" if host.own_ids()[0] == 0 else " without root (use become)"
-        sentences.append("It may be held by one that could not be read (%d of them%s)." % (unreadable, privilege))
+        sentences.append("It may be held by one that could not be read (%d of them%s)." % (seen.unreadable, privilege))
+    if seen.silent:
+        sentences.append("The kernel gave no answer about these of them: %s." % _some(map(str, seen.silent)))
+    if seen.skipped:
+        sentences.append("Skipped were file systems that do not answer: %s." % _some(sorted(seen.skipped)))
     if what.endswith(DELETED.decode("ascii")):
         sentences.append('" (deleted)" is what the kernel appends to a name: give the path without it.')
     return " ".join(sentences)
+
+
+def _some(names: Iterable[str]) -> str:
+    known = list(names)
+    more = " and %d more" % (len(known) - _SOME) if len(known) > _SOME else ""
+    return ", ".join(known[:_SOME]) + more
 
 
 def _named(candidate: Candidate) -> str:

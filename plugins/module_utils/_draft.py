@@ -14,8 +14,10 @@ its name as a backup.
 import binascii
 import errno
 import fcntl
+import itertools
 import os
 import re
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Iterator, NamedTuple, Optional, Set, Tuple
 
@@ -137,12 +139,25 @@ def _remove(name: bytes, hidden: int, folder: int) -> bool:
 def settle_backups(hidden: int, folder: int) -> None:
     """What waits in ``hidden`` gets its name as a backup in ``folder``, unless it was not replaced. Raises OSError."""
     for saved in map(os.fsencode, os.listdir(hidden)):
-        named = _BACKUP.match(saved)
-        if named is None:
+        replaced = backed_up(saved)
+        if replaced is None:
             continue
-        if not any(_is_same(name, folder, saved, hidden) for name in (named.group(1), saved)):
+        if not any(_is_same(name, folder, saved, hidden) for name in (replaced, saved)):
             os.link(saved, saved, src_dir_fd=hidden, dst_dir_fd=folder, follow_symlinks=False)
         os.unlink(saved, dir_fd=hidden)
+
+
+def backup_names(name: bytes) -> Iterator[bytes]:
+    """What the backup of ``name`` may be called; the first that is free is to be taken."""
+    stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime())
+    for number in itertools.count():
+        yield b"%s.%d.%s%s~" % (name, os.getpid(), stamp.encode("ascii"), b"-%d" % number if number else b"")
+
+
+def backed_up(saved: bytes) -> Optional[bytes]:
+    """The name of what is called like a backup, None where it is none."""
+    match = _BACKUP.match(saved)
+    return None if match is None else match.group(1)
 
 
 def _is_same(name: bytes, folder: int, saved: bytes, hidden: int) -> bool:

@@ -68,14 +68,14 @@ def chosen(
     origin = None
     seen = host.scan(may_be_wanted([wish]), NORMAL)
     try:
-        if wish.path is not None:
+        if wish.path is not None and not host.unreachable([wish.path], seen.mounts):
             with suppress(RescueError):  # its folder may be gone, that is no hindrance
                 origin = host.open_target(wish.path, seen.mounts)
                 wish = wish._replace(path=origin.path)
         witness = wish.checksum
         if witness is None and wish.path is not None:
             witness = host.witnesses([wish.path]).get(wish.path)
-        found = find(wish, origin, seen.sightings, seen.unreadable, (), witness, host)
+        found = find(wish, origin, seen.sightings, seen, (), witness, host)
         with host.readable(found.sighting) as fd:
             # It may be a log: what is fetched is what it is now, however fast it grows.
             size = host.size(fd)

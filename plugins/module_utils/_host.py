@@ -65,7 +65,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     make_folders,
     publish,
     replace,
+    unmake_folders,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import process, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
@@ -94,6 +96,8 @@ class Host(NamedTuple):
     # Lets everything else on the host go first.
     give_way: Callable[[], None]
 
+    # Those of some paths that lead over a file system that does not answer.
+    unreachable: Callable[[Iterable[bytes], Dict[int, Mount]], Set[bytes]]
     open_folder: Callable[[bytes, Dict[int, Mount]], Folder]
     open_target: Callable[[bytes, Dict[int, Mount]], Target]
     # The mode of what has the name in an opened folder, None where nothing has.
@@ -126,6 +130,8 @@ class Host(NamedTuple):
     own_ids: Callable[[], Tuple[int, int]]
     # Folders in an opened folder, one in another; the descriptor of the last one, and what they have got.
     make_folders: Callable[[int, Sequence[Missing]], Tuple[int, List[Made]]]
+    # Takes those away again in which there is nothing.
+    unmake_folders: Callable[[int, Sequence[Made]], None]
     # Work, the pids to be stopped meanwhile, the file's (st_dev, st_ino), for how many seconds at most.
     while_frozen: Callable[[Callable[[], Any], Iterable[int], Tuple[int, int], float], Tuple[Any, Frozen]]
 
@@ -204,6 +210,7 @@ LOCAL = Host(
     readable=readable,
     close=close,
     give_way=give_way,
+    unreachable=unreachable,
     open_folder=open_folder,
     open_target=open_target,
     mode_of=_mode_of,
@@ -223,6 +230,7 @@ LOCAL = Host(
     symlink=_symlink,
     own_ids=_own_ids,
     make_folders=make_folders,
+    unmake_folders=unmake_folders,
     while_frozen=while_frozen,
     size=_size,
     content=content,

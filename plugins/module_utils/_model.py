@@ -57,7 +57,7 @@ class Mount(NamedTuple):
 
     @property
     def may_never_answer(self) -> bool:
-        return self.fs_type.startswith(_REMOTE)
+        return self.fs_type.startswith(_REMOTE) and self.fs_type != "fusectl"  # the kernel's own
 
 
 class Place(NamedTuple):

@@ -7,15 +7,14 @@
 """publish: the complete, verified file gets its name in one step, never over a newer file unless asked to."""
 
 import errno
-import itertools
 import os
-import time
 from contextlib import suppress
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
     DRAFT,
     Draft,
+    backup_names,
     hidden_in,
     settle_backups,
 )
@@ -34,6 +33,10 @@ class NotSyncedError(OSError):
 
 class NotSavedError(OSError):
     """The name holds the file, but the one that it replaced still waits in its hidden folder to become a backup."""
+
+
+class NotKnownError(OSError):
+    """The connection ended in the moment in which the name got the file, or did not."""
 
 
 class Linked(NamedTuple):
@@ -97,34 +100,52 @@ def make_folders(folder: int, missing: Sequence[Missing]) -> Tuple[int, List[Mad
     """Makes folders in the opened ``folder``, one in another; returns a descriptor of the last one.
 
     Owner and mode that nobody recorded are those of the folder around it, but nobody else may write there.
-    Raises OSError.
+    Raises OSError; then none of them is left.
     """
-    made = []
+    made: List[Made] = []
     last = os.dup(folder)
     try:
-        for name, recorded in missing:
+        for one in missing:
             around = os.fstat(last)
-            owned = Made(name, around.st_uid, around.st_gid, folder_mode(around.st_mode))
-            if recorded is not None:
-                owned = Made(name, *recorded)
+            owned = to_make(one, around.st_uid, around.st_gid, around.st_mode)
             with hidden_in(last) as hidden:  # else its owner could exchange it before it is given away
                 os.mkdir(DRAFT, 0o700, dir_fd=hidden)
                 new = open_subfolder(DRAFT, hidden)
                 try:
                     os.fchown(new, owned.uid, owned.gid)
                     os.fchmod(new, owned.mode)
-                    _rename_without_replacing(hidden, last, name)
-                    _sync(last)
+                    _rename_without_replacing(hidden, last, owned.path)
                 except OSError:
                     close(new)
                     raise
-            close(last)
-            last = new
             made.append(owned)
+            around_it, last = last, new
+            try:
+                _sync(around_it)
+            finally:
+                close(around_it)
     except OSError:
         close(last)
+        unmake_folders(folder, made)
         raise
     return last, made
+
+
+def unmake_folders(folder: int, made: Sequence[Made]) -> None:
+    """Takes folders away again that `make_folders` made in the opened ``folder``, as far as nothing is in them."""
+    if made:
+        with suppress(OSError):
+            inner = open_subfolder(made[0].path, folder)
+            unmake_folders(inner, made[1:])
+            close(inner)
+            os.rmdir(made[0].path, dir_fd=folder)
+
+
+def to_make(missing: Missing, uid: int, gid: int, mode: int) -> Made:
+    """What a missing folder is to be like in one with that owner, group and mode."""
+    if missing.recorded is None:
+        return Made(missing.name, uid, gid, folder_mode(mode))
+    return Made(missing.name, *missing.recorded)
 
 
 def folder_mode(around: int) -> int:
@@ -169,9 +190,7 @@ def _replace(hidden: int, folder: int, name: bytes, backup: bool) -> Optional[by
 
 def _saved(hidden: int, folder: int, name: bytes) -> Optional[bytes]:
     """A second link in ``hidden`` to the file that has the name, called as its backup is to be."""
-    stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime())
-    for number in itertools.count():
-        saved = b"%s.%d.%s%s~" % (name, os.getpid(), stamp.encode("ascii"), b"-%d" % number if number else b"")
+    for saved in backup_names(name):
         with suppress(FileNotFoundError):
             os.stat(saved, dir_fd=folder, follow_symlinks=False)
             continue

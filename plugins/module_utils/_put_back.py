@@ -19,7 +19,11 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSavedError, NotSyncedError
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
+    NotKnownError,
+    NotSavedError,
+    NotSyncedError,
+)
 
 
 class Order(NamedTuple):
@@ -52,6 +56,7 @@ class Outcome(NamedTuple):
 
     ``digests`` are of what has the name now, empty for a ``link`` or ``reflink`` that nobody wanted proven. ``dropped``
     are privileges that were withheld, ``not_kept`` what the file system did not take, ``accepted`` what was waived.
+    ``came_back`` tells of a file that is ``present`` only since this was under way.
     """
 
     status: str
@@ -70,6 +75,7 @@ class Outcome(NamedTuple):
     made: Tuple[Made, ...] = ()
     replaced: Optional[Existing] = None
     backup: Optional[bytes] = None
+    came_back: bool = False
 
 
 class _Judged(NamedTuple):
@@ -105,6 +111,9 @@ def put_back(order: Order) -> Outcome:
         paths = [ancestor.path for ancestor in target.folder.ancestors[-len(made) :]]
         told = tuple(one._replace(path=path) for one, path in zip(made, paths))
         return _put_back(order._replace(target=there))._replace(made=told)
+    except Exception:
+        order.host.unmake_folders(target.folder.fd, made)
+        raise
     finally:
         order.host.close(folder)
 
@@ -118,7 +127,7 @@ def _put_back(order: Order) -> Outcome:
             host.sweep_once(folder, order.swept)
         existing = None if order.target.missing else _existing(order)
         if existing is not None and not order.terms.force:
-            return Outcome("present")
+            return Outcome("present", came_back=True)
         if not order.target.missing and host.is_named(order.source, folder, order.target.name):
             return Outcome("present")
         if existing is not None or order.terms.check_mode:
@@ -136,7 +145,7 @@ def _put_back(order: Order) -> Outcome:
         done = _linked(order, original, exists) or _copied_and_named(order, original, exists)
         return done._replace(replaced=existing)
     except FileExistsError:
-        return Outcome("present")
+        return Outcome("present", came_back=True)
     except NotSyncedError as error:
         raise RescueError(
             "%s is there again and complete, but its folder could not be written to the disk: %s. Until sync(1) "
@@ -146,6 +155,11 @@ def _put_back(order: Order) -> Outcome:
         raise RescueError(
             "%s is there again and complete, but what it replaced could not become a backup: %s. It waits in a folder "
             ".procfs-rescue.* beside it, and the next run tries again." % (printable(order.target.path), fault(error))
+        ) from error
+    except NotKnownError as error:
+        raise RescueError(
+            "Whether %s is there again is not known: %s. It is complete or not there at all: run this once more."
+            % (printable(order.target.path), fault(error))
         ) from error
     except OSError as error:
         raise RescueError("%s could not be written: %s." % (printable(order.target.path), fault(error))) from error

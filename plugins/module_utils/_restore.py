@@ -127,6 +127,7 @@ class _Rescue:
         self.mounts: Dict[int, Mount] = {}
         self.reporter = Reporter(host)
         self.swept: Set[Tuple[int, int]] = set()
+        self.unreachable: Set[bytes] = set()
 
     def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
         prefixes = [] if path_prefix is None else [(path_prefix, False)]
@@ -142,6 +143,7 @@ class _Rescue:
                 self.log("keeps what may be wanted open for %d seconds" % self.terms.pin)
             self.mounts = found.mounts
             seen = _Seen(found, self.host)
+            self._ask_for([path for wish in wishes for path in (wish.path, wish.dest) if path is not None])
             for job in jobs:
                 self._continue(job, self._aimed)
             resolved = [(self._resolved(prefix), packaged) for prefix, packaged in prefixes]
@@ -151,6 +153,7 @@ class _Rescue:
             witnesses = self.host.witnesses([*below, *map(original_path, below), *of_packages, *named])
             # Only a package's file was renamed by rpm; others may be called like that.
             originals = [path if original_path(path) not in witnesses else original_path(path) for path in below]
+            self._ask_for(originals)
             jobs += [self._job(dict(path_fields(path)), named=False) for path in dict.fromkeys(originals)]
             known = {*originals, *named}
             jobs += [
@@ -242,12 +245,28 @@ class _Rescue:
     def _resolved(self, path: bytes) -> bytes:
         if not path.startswith(b"/"):
             raise RescueError("path_prefix must be absolute: %s" % printable(path))
+        inside = os.path.join(path, b"any")
+        self._ask_for([inside])
+        if inside in self.unreachable:
+            return os.path.normpath(path)
         try:
             folder = self.host.open_folder(path, self.mounts)
         except RescueError:  # it is gone itself
             return os.path.normpath(path)
         self.host.close(folder.fd)
         return folder.path
+
+    def _ask_for(self, paths: Iterable[bytes]) -> None:
+        """Before they are walked: whether they can be."""
+        self.unreachable |= self.host.unreachable(paths, self.mounts)
+
+    def _reached(self, path: bytes) -> Target:
+        if path in self.unreachable:
+            raise RescueError(
+                "%s was skipped: it is on a network or FUSE file system that does not answer. Look after its server, "
+                "or restore elsewhere with dest." % printable(path)
+            )
+        return self.host.open_target(path, self.mounts)
 
     def _aimed(self, job: _Job) -> Result:
         """Finds where the file was and where it is to go. Returns a result only where nothing is left to do."""
@@ -257,7 +276,7 @@ class _Rescue:
                 job.aim_in_place(self._open_target(wish.path))
             else:
                 with suppress(RescueError):  # its folder may be gone: it is to go elsewhere
-                    job.origin = self.host.open_target(wish.path, self.mounts)
+                    job.origin = self._reached(wish.path)
                     job.wish = wish._replace(path=job.origin.path)
         if wish.dest is not None:
             job.target = self._open_target(wish.dest)
@@ -265,7 +284,7 @@ class _Rescue:
 
     def _open_target(self, path: bytes) -> Target:
         try:
-            target = self.host.open_target(path, self.mounts)
+            target = self._reached(path)
             if self.terms.parents and not self.terms.check_mode:
                 # A run that was killed the moment after it made the folder left its hidden one beside it.
                 with suppress(RescueError):
@@ -384,13 +403,16 @@ class _Rescue:
         path = seen.find(job.wish, None, (), job.wish.checksum).sighting.host_path
         if path is None:
             raise RescueError("%s had no name on this host that it could get back: give dest." % job.what, ["no_name"])
-        owned = self.host.witnesses([original_path(path)])
-        return self._open_target(original_path(path) if owned else path)
+        if self.host.witnesses([original_path(path)]):
+            path = original_path(path)
+        self._ask_for([path])
+        return self._open_target(path)
 
     def _told(self, job: _Job, target: Target, candidate: Candidate, outcome: Outcome) -> Result:
         path, link = printable(target.path), candidate.sighting.link
         if outcome.intended is None or outcome.metadata is None:
-            return _result(job, "present", "%s is there and was left alone." % path)
+            said = "came back while it was to be restored: that file" if outcome.came_back else "is there and"
+            return _result(job, "present", "%s %s was left alone." % (path, said))
         missing = target.missing and outcome.status == "restorable"
         hint = " Its folder %s would be made again." % printable(target.folder.path) if missing else ""
         hint += "".join(" Its folder %s is new, %s." % self._said(made) for made in outcome.made)
@@ -477,7 +499,7 @@ class _Seen:
         self, wish: Wish, origin: Optional[Target], accept: Sequence[str], witness: Optional[Witness]
     ) -> Candidate:
         sightings = self.scan.sightings if wish.path is None else self._by_path.get(wish.path, [])
-        return find(wish, origin, sightings, self.scan.unreadable, accept, witness, self.host)
+        return find(wish, origin, sightings, self.scan, accept, witness, self.host)
 
     def paths_below(self, prefix: bytes) -> List[bytes]:
         """What was deleted below a folder, as it was called at last."""

@@ -17,13 +17,17 @@ import hashlib
 import os
 import re
 import stat as modes
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import names_by_number
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
+    DRAFT,
+    Draft,
+    backed_up,
+    backup_names,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import Opened, Walk, walk_to_folder, walk_to_target
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
@@ -38,6 +42,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Met
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Effort,
     Folder,
+    Made,
     Missing,
     Mount,
     Scan,
@@ -46,6 +51,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Witness,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import INFO, Records, dpkg_witnesses, witnesses_of
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
+    NotKnownError,
+    NotSavedError,
+    to_make,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable_by
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, is_roots
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
     CREATE,
@@ -55,6 +66,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import 
     WRITE,
     Client,
     SessionError,
+    Task,
     change,
     close,
     copy_data,
@@ -113,6 +125,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         readable=host.readable,
         close=session.close,
         give_way=lambda: None,
+        unreachable=host.unreachable,
         open_folder=host.open_folder,
         open_target=host.open_target,
         mode_of=host.mode_of,
@@ -131,7 +144,8 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         read_record=host.read_record,
         symlink=host.symlink,
         own_ids=host.own_ids,
-        make_folders=_make_no_folders,
+        make_folders=host.make_folders,
+        unmake_folders=host.unmake_folders,
         while_frozen=_while_running,
         size=host.size,
         content=host.content,
@@ -150,10 +164,6 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         is_named=host.is_named,
         does_start=lambda _fd, _name: None,
     )
-
-
-def _make_no_folders(_folder: int, _missing: Sequence[Missing]) -> NoReturn:
-    raise OSError(errno.EOPNOTSUPP, "over SFTP that cannot be done: make it by hand with its old owner and mode")
 
 
 def _while_running(
@@ -202,6 +212,29 @@ class _SftpHost:
             self.session.close(folder)
             raise OSError(errno.ESTALE, "it was exchanged for another while it was looked at")
         return Opened(folder, facts.name, facts.mount_id)
+
+    def unreachable(self, paths: Iterable[bytes], mounts: dict[int, Mount]) -> set[bytes]:
+        return unreachable_by(paths, mounts, lambda some, _seconds: self._answered(some, mounts))
+
+    def _answered(self, paths: Sequence[bytes], mounts: dict[int, Mount]) -> int:
+        """In a session of its own: what is pinned goes with one that hangs."""
+        try:
+            session = self.session.another()
+        except OSError:  # no second one can be had; then nobody knows before
+            return len(paths)
+        other = _SftpHost(session, self.warn)
+        try:
+            for number, path in enumerate(paths):
+                try:
+                    target = other.open_target(path, mounts)
+                    other.room(target.folder.fd)
+                    session.close(target.folder.fd)
+                except (OSError, RescueError) as error:
+                    if SessionError in (type(error), type(error.__cause__)):
+                        return number
+        finally:
+            session.client.close()
+        return len(paths)
 
     def open_folder(self, path: bytes, mounts: dict[int, Mount]) -> Folder:
         return walk_to_folder(path, mounts, self._walk)
@@ -395,13 +428,37 @@ class _SftpHost:
             # SFTP has no locks; a run that lives has its hidden folder open, and the scan saw that.
             if _HIDDEN.match(name) and name not in self._alive:
                 with suppress(OSError):
-                    self._remove_hidden(path_of(folder, name))
+                    self._is_swept(path_of(folder, name), folder)
 
-    def _remove_hidden(self, path: bytes) -> None:
+    def _is_swept(self, path: bytes, folder: int) -> None:
         if modes.S_ISDIR(self.session.run(lstat(path)).st_mode):
-            with suppress(FileNotFoundError):
-                self.session.run(remove(path + b"/" + DRAFT))
+            self._remove_hidden(path, self.session.open_folder(path), folder)
+
+    def _remove_hidden(self, path: bytes, hidden: int, folder: int) -> None:
+        """As `_draft` does; what else somebody put into it is not ours to delete."""
+        for remove_draft in remove, rmdir:
+            with suppress(OSError):
+                self.session.run(remove_draft(path_of(hidden, DRAFT)))
+        with suppress(OSError):
+            if self.session.run(stat(path_of(hidden))).st_uid == self.own_ids()[0]:
+                self._settle_backups(hidden, folder)
+        with suppress(OSError):
+            self.session.close(hidden)
+        with suppress(OSError):
             self.session.run(rmdir(path))
+
+    def _settle_backups(self, hidden: int, folder: int) -> None:
+        for saved in self.session.run(names(path_of(hidden))):
+            replaced = backed_up(saved)
+            waiting = None if replaced is None else self.open_file(hidden, saved)
+            if replaced is None or waiting is None:
+                continue
+            try:
+                if not any(self.is_named(waiting, folder, name) for name in (replaced, saved)):
+                    self.session.run(hardlink(path_of(hidden, saved), path_of(folder, saved)))
+            finally:
+                self.session.close(waiting)
+            self.session.run(remove(path_of(hidden, saved)))
 
     @contextmanager
     def hidden_in(self, folder: int) -> Iterator[int]:
@@ -411,12 +468,7 @@ class _SftpHost:
         try:
             yield hidden
         finally:
-            with suppress(OSError):
-                self.session.run(remove(path_of(hidden, DRAFT)))
-            with suppress(OSError):
-                self.session.close(hidden)
-            with suppress(OSError):
-                self.session.run(rmdir(path))
+            self._remove_hidden(path, hidden, folder)
 
     @contextmanager
     def draft_in(self, folder: int, nameless: bool = False) -> Iterator[Draft]:
@@ -463,31 +515,83 @@ class _SftpHost:
         self.session.run(change(path_of(target), st_size=offset))
         return offset
 
+    def make_folders(self, folder: int, missing: Sequence[Missing]) -> tuple[int, list[Made]]:
+        """As `_publish.make_folders`."""
+        made: list[Made] = []
+        last = self.session.open_folder(path_of(folder, b"."))
+        try:
+            for one in missing:
+                around = self.session.run(stat(path_of(last)))
+                owned = to_make(one, around.st_uid, around.st_gid, around.st_mode)
+                new = self._made(last, owned)
+                self.session.close(last)
+                last = new
+                made.append(owned)
+        except OSError:
+            self.session.close(last)
+            self.unmake_folders(folder, made)
+            raise
+        return last, made
+
+    def _made(self, folder: int, owned: Made) -> int:
+        with self.hidden_in(folder) as hidden:
+            draft = path_of(hidden, DRAFT)
+            self.session.run(mkdir(draft, 0o700))
+            new = self.session.open_folder(draft)
+            try:
+                self.session.run(change(path_of(new), st_uid=owned.uid, st_gid=owned.gid))
+                self.session.run(change(path_of(new), st_mode=owned.mode))
+                # Of a folder OpenSSH looks first whether the name is taken; what could come between is an empty folder.
+                self.session.run(rename(draft, path_of(folder, owned.path)))
+            except OSError:
+                self.session.close(new)
+                raise
+            return new
+
+    def unmake_folders(self, folder: int, made: Sequence[Made]) -> None:
+        if made:
+            path = path_of(folder, made[0].path)
+            with suppress(OSError):
+                if modes.S_ISDIR(self.session.run(lstat(path)).st_mode):
+                    inner = self.session.open_folder(path)
+                    self.unmake_folders(inner, made[1:])
+                    self.session.close(inner)
+                    self.session.run(rmdir(path))
+
     def publish(self, draft: Draft, folder: int, name: bytes) -> None:
         self._fsync(draft.fd)
         old, new = _hidden_path(draft), path_of(folder, name)
         try:
-            self.session.run(hardlink(old, new))
+            self._name(hardlink(old, new))
+        except NotKnownError:
+            raise
         except OSError as error:
             if self.mode_of(folder, name) is not None:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
             # Without that extension, or on a file system without hard links; SFTP's own rename never replaces.
-            self.session.run(rename(old, new))
+            self._name(rename(old, new))
 
     def replace(self, draft: Draft, folder: int, name: bytes, backup: bool) -> bytes | None:
+        """Cut at any moment, what was replaced is a backup or becomes one in the next run, as in `_publish`."""
         self._fsync(draft.fd)
-        new = path_of(folder, name)
+        hidden, new = cast(int, draft.hidden), path_of(folder, name)
         saved = None
         if backup and self.mode_of(folder, name) is not None:
-            saved = b"%s.%s~" % (name, time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime()).encode())
-            self.session.run(hardlink(new, path_of(folder, saved)))
+            saved = next(one for one in backup_names(name) if self.mode_of(folder, one) is None)
+            self.session.run(hardlink(new, path_of(hidden, saved)))
+        self._name(posix_rename(_hidden_path(draft), new))
         try:
-            self.session.run(posix_rename(_hidden_path(draft), new))
-        except OSError:
             if saved is not None:
-                self.session.run(remove(path_of(folder, saved)))
-            raise
+                self._settle_backups(hidden, folder)
+        except OSError as error:
+            raise NotSavedError(error.errno, error.strerror) from error
         return saved
+
+    def _name(self, task: Task[None]) -> None:
+        try:
+            self.session.run(task)
+        except SessionError as error:
+            raise NotKnownError(error.errno, error.strerror) from error
 
     def _fsync(self, number: int) -> None:
         if self.session.has(b"fsync@openssh.com"):

@@ -57,6 +57,10 @@ class Session:
         self.client.close()
         self._start()
 
+    def another(self) -> Session:
+        """One more to the same host, which may hang without harm to this one."""
+        return Session(self._connect)
+
     def _start(self) -> None:
         self.client = self._connect()
         self._handles: dict[int, bytes] = {}
@@ -86,10 +90,15 @@ class Session:
         # The kernel gives the lowest number that is free: opened one after the other they are in order. Which handle
         # belongs to which number only matters for closing; all else goes by the number.
         handles = self.together(tasks)
-        new = sorted(self._new_numbers())
         got = [handle for handle in handles if not isinstance(handle, OSError)]
-        if len(new) != len(got):
-            raise SessionError(errno.EPROTO, "the SFTP server's own descriptors cannot be told apart")
+        try:
+            new = sorted(self._new_numbers())
+            if len(new) != len(got):
+                raise SessionError(errno.EPROTO, "the SFTP server's own descriptors cannot be told apart")
+        except OSError:  # whatever comes next must not find open what nobody knows
+            with suppress(SessionError):
+                self.together([close(handle) for handle in got])
+            raise
         numbers = iter(new)
         result: list[int | OSError] = []
         for handle in handles:

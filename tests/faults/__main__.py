@@ -14,16 +14,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from faults.inject import Point, trial
+from faults.inject import trial
 from faults.situations import SITUATIONS
-from faults.supervisor import KILL
+from faults.supervisor import CUT, KILL, LOST, Point
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES)
+# SFTP knows no others that fit.
+SFTP_ERRORS = (errno.EIO, errno.EACCES)
+NAMES = {KILL: "SIGKILL", CUT: "cut before", LOST: "cut after"}
 NEVER_FAILING = {"exit_group", "getegid", "geteuid", "getgid", "getpid", "getppid", "gettid", "getuid", "rt_sigreturn"}
 # Calls that change something: where only few points are tried, these are.
 CHANGING = {
     *("copy_file_range", "fchmod", "fchown", "fsetxattr", "fsync", "ftruncate", "ioctl", "link", "linkat", "mkdir"),
     *("mkdirat", "pwrite64", "rename", "renameat", "renameat2", "rmdir", "sendfile", "unlink", "unlinkat", "utimensat"),
+    *("copy-data", "fsync@openssh.com", "hardlink@openssh.com", "posix-rename@openssh.com", "remove", "setstat", "write"),
 }
 
 
@@ -42,10 +46,11 @@ def main(arguments: list[str]) -> int:
             points = []
             for call in trial(situation, Path(folder, "top")).calls:
                 seen[call.name] += 1
-                points += [Point(call.name, seen[call.name], fault) for fault in _faults(call.name, seen, bounded)]
+                faults = _faults_of_sftp if situation.sftp else _faults
+                points += [Point(call.name, seen[call.name], fault) for fault in faults(call.name, seen, bounded)]
             for point in points:
                 found = trial(situation, Path(folder, "top"), point)
-                kind = "SIGKILL" if point.fault == KILL else errno.errorcode[point.fault]
+                kind = NAMES.get(point.fault) or errno.errorcode[point.fault]
                 tried[kind if found.reached else "not reached"] += 1
                 wrong += bool(found.wrong)
                 for what in found.wrong:
@@ -63,6 +68,14 @@ def _faults(name: str, seen: Counter[str], bounded: bool) -> list[int]:
     if not bounded:
         return [KILL, *ERRORS]
     return [KILL, ERRORS[sum(seen.values()) % len(ERRORS)]] if name in CHANGING else []
+
+
+def _faults_of_sftp(name: str, seen: Counter[str], bounded: bool) -> list[int]:
+    # A server closes a handle whatever it answers.
+    errors = SFTP_ERRORS if name != "close" else ()
+    if not bounded:
+        return [CUT, LOST, *errors]
+    return [(CUT, LOST, *errors)[sum(seen.values()) % 4]] if name in CHANGING else []
 
 
 if __name__ == "__main__":

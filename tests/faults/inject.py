@@ -15,22 +15,15 @@ from typing import Any, NamedTuple
 from ansible.module_utils import basic
 
 from ansible_collections.procfs.rescue.plugins.modules import restore_file
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED
+from faults import over_sftp
 from faults.situations import FOLDER, Lost, Situation, inodes, lost, state, tree
-from faults.supervisor import KILL, Call, Decide, End, run
+from faults.supervisor import CUT, KILL, LOST, Call, Decide, End, Point, run
 
 _HIDDEN = re.compile(r"\.procfs-rescue\.[0-9a-f]{16}\Z")
+# What a failure may say of a file that is back.
+_IS_THERE = re.compile("is there again and complete|Whether .* is there again is not known", re.S)
 _BACKUP = re.compile(r"tool\.\d+\..*~\Z")
-
-
-class Point(NamedTuple):
-    """The ``number``-th call of that name after the first opening of the folder; ``fault`` is an errno or KILL.
-
-    Not the number among all: how often memory is asked for is not the same in each run.
-    """
-
-    name: str
-    number: int
-    fault: int
 
 
 class Trial(NamedTuple):
@@ -44,16 +37,17 @@ class Trial(NamedTuple):
 def trial(situation: Situation, top: Path, point: Point | None = None) -> Trial:
     with lost(situation, top) as this:
         calls: list[Call] = []
-        end = module(this, _disturb(situation, calls, point))
+        end = over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(situation, calls, point))
         reached = point is None or _count(calls, point.name) >= point.number
         wrong = []
-        if point is not None and reached and end.was_killed != (point.fault == KILL):
+        if point is not None and reached and end.was_killed != (point.fault in (KILL, CUT, LOST)):
             wrong.append(f"it ended with status {end.status}")
         elif point is None and (end.was_killed or _failed(end)):
             wrong.append(f"undisturbed it failed: {end.output.decode(errors='replace')}")
         wrong += [f"after the fault: {what}" for what in _wrong(this, end)]
         excused = _excused(_files(end))
-        wrong += [f"after the next run: {what}" for what in _wrong_in_the_end(this, module(this, None), excused)]
+        again = over_sftp.module(this, [], None) if situation.sftp else module(this, None)
+        wrong += [f"after the next run: {what}" for what in _wrong_in_the_end(this, again, excused)]
         return Trial(calls, reached, wrong)
 
 
@@ -109,7 +103,7 @@ def _failed(end: End) -> bool:
 
 def _excused(files: list[dict[str, Any]]) -> set[str]:
     """The fields of State that the module said are not the original's."""
-    told = {name for file in files for name in file.get("not_kept", ())}
+    told = {name for file in files for name in file.get("not_kept", ())} - set(NOT_CARRIED)
     fields = {"owner": "uid", "group": "gid", "mtime": "mtime_ns"}
     return {fields.get(name, "mode" if name == "mode" else "xattrs") for name in told}
 
@@ -140,7 +134,7 @@ def _wrong(this: Lost, end: End) -> list[str]:
         for path in set(this.before) - targets
         if after.get(path) != this.before[path] or numbers[path] != this.inodes[path]
     ]
-    wrong += _foreign(this, after, prefix, back, 1)
+    wrong += _foreign(this, after, prefix, back, 1, end.was_killed)
     wrong += _untrue(this, files, back)
     if back - set(this.before) and not files and _answer(end):
         wrong.append(f"said to have failed as a whole: {end.output.decode(errors='replace')}")
@@ -149,9 +143,12 @@ def _wrong(this: Lost, end: End) -> list[str]:
     return wrong + _sources(this)
 
 
-def _foreign(this: Lost, after: dict[str, Any], prefix: str, back: set[str], hidden_allowed: int) -> list[str]:
+def _foreign(
+    this: Lost, after: dict[str, Any], prefix: str, back: set[str], hidden_allowed: int, was_killed: bool
+) -> list[str]:
     new = set(after) - set(this.before) - {prefix + name for name in this.targets}
-    if this.situation.gone and after.get(prefix[:-1]) == after[FOLDER]:  # made again
+    # Made again; a folder for a file that did not come back is left only by who was killed.
+    if this.situation.gone and after.get(prefix[:-1]) == after[FOLDER] and (back or was_killed):
         new.discard(prefix[:-1])
     hidden = {path for path in new if any(map(_HIDDEN.match, path.split("/")))}
     backups = {path for path in new if _BACKUP.match(path[len(prefix) :])}
@@ -171,7 +168,7 @@ def _untrue(this: Lost, files: list[dict[str, Any]], back: set[str]) -> list[str
         status, msg = file["status"], file["msg"]
         if status == "restored" and name not in back:
             wrong.append(f"said to be restored: {name}")
-        if status == "failed" and name in back and "is there again and complete" not in msg:
+        if status == "failed" and name in back and not _IS_THERE.search(msg):
             wrong.append(f"said not to be restored: {msg}")
         if status == "restorable" and back:
             wrong.append(f"restored in check mode: {name}")
@@ -196,7 +193,7 @@ def _wrong_in_the_end(this: Lost, end: End, excused: set[str]) -> list[str]:
         if prefix + name not in after or not _equals(after[prefix + name], wanted, excused)
     ]
     if not excused:  # else it was replaced once more
-        wrong += _foreign(this, after, prefix, set(this.targets), 0)
+        wrong += _foreign(this, after, prefix, set(this.targets), 0, False)
     if this.situation.backup and not any(_BACKUP.match(path[len(prefix) :]) for path in after):
         wrong.append("there is no backup")
     return wrong + _sources(this)

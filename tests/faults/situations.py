@@ -42,7 +42,10 @@ class State(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """``options`` are those of the module besides the path. ``refused`` are calls that fail anyway, as elsewhere."""
+    """``options`` are those of the module besides the path. ``refused`` are calls that fail anyway, as elsewhere.
+
+    Over ``sftp`` the server may be ``without`` some extensions.
+    """
 
     name: str
     options: dict[str, Any] = {}  # noqa: RUF012  (never written to)
@@ -55,6 +58,8 @@ class Situation(NamedTuple):
     second: bool = False
     gone: bool = False
     written: bool = False
+    sftp: bool = False
+    without: tuple[bytes, ...] = ()
     refused: Callable[[Call], int | None] = lambda _call: None
 
     @property
@@ -73,6 +78,7 @@ def no_copy_in_kernel(call: Call) -> int | None:
 
 FORCE = {"force": True}
 BACKUP = {"force": True, "backup": True}
+COPY = {"dest": "copy", "owner": "7", "group": "8", "mode": "0604"}
 SITUATIONS = (
     Situation("the name is free"),
     Situation("without O_TMPFILE", refused=no_tmpfile),
@@ -83,7 +89,7 @@ SITUATIONS = (
     Situation("replaced, with a backup, without O_TMPFILE", BACKUP, replaced=True, refused=no_tmpfile),
     Situation("a link is left", linked=True),
     Situation("a link is left, replaced, with a backup", BACKUP, linked=True, replaced=True),
-    Situation("copied out", {"dest": "copy", "owner": "7", "group": "8", "mode": "0604"}),
+    Situation("copied out", COPY),
     Situation("extents and holes", content=SPARSE),
     Situation("read and written piece by piece", content=SPARSE, refused=no_copy_in_kernel),
     Situation("through a symlink", symlinked=True),
@@ -91,6 +97,13 @@ SITUATIONS = (
     Situation("the folder is gone", {"parents": True}, gone=True),
     Situation("in use, frozen", {"freeze": True}, written=True),
     Situation("check mode", {"_ansible_check_mode": True}),
+    Situation("over SFTP", sftp=True),
+    Situation("over SFTP, proven, setuid", mode=0o4755, proven=True, sftp=True),
+    Situation("over SFTP, replaced, with a backup", BACKUP, replaced=True, sftp=True),
+    Situation("over SFTP, copied out", COPY, sftp=True),
+    Situation("over SFTP, the folder is gone", {"parents": True}, gone=True, sftp=True),
+    Situation("over SFTP, through the controller", content=SPARSE, sftp=True, without=(b"copy-data",)),
+    Situation("over SFTP, without hard links", sftp=True, without=(b"hardlink@openssh.com",)),
 )
 
 
@@ -142,9 +155,12 @@ class Lost:
                     file.write(part)
         os.chown(path, 0, 12)
         path.chmod(self.situation.mode)
-        os.setxattr(path, "user.note", b"kept")
-        os.setxattr(path, "trusted.note", b"kept, too")
-        os.utime(path, ns=(MTIME, MTIME))
+        if self.situation.sftp:  # which carries no more
+            os.utime(path, (MTIME // 10**9, MTIME // 10**9))
+        else:
+            os.setxattr(path, "user.note", b"kept")
+            os.setxattr(path, "trusted.note", b"kept, too")
+            os.utime(path, ns=(MTIME, MTIME))
         self.sources[name] = os.open(path, os.O_RDONLY)
         self.originals[name] = state(self.sources[name])
         if self.situation.linked:

@@ -62,6 +62,20 @@ class End(NamedTuple):
         return os.WIFSIGNALED(self.status) and os.WTERMSIG(self.status) == signal.SIGKILL
 
 
+class Point(NamedTuple):
+    """The ``number``-th call of that name after the first opening of the folder; ``fault`` is an errno or one of below.
+
+    Not the number among all: how often memory is asked for is not the same in each run.
+    """
+
+    name: str
+    number: int
+    fault: int
+
+
+# Over SFTP: the connection is cut before a request is sent, or when it was carried out and nobody was told.
+CUT, LOST = -2, -3
+
 # None: go on; an errno: the call fails with it and does nothing; KILL: SIGKILL, and it does nothing either.
 KILL = -1
 Decide = Callable[[Call], "int | None"]

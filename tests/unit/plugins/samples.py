@@ -17,6 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Mount,
     Place,
     Process,
+    Scan,
     Sighting,
     Target,
 )
@@ -66,6 +67,10 @@ def a_sighting(**changes: Any) -> Sighting:
 def a_deleted_file(*sightings: Sighting, kind: str = "regular") -> DeletedFile:
     seen = list(sightings) or [a_sighting()]
     return DeletedFile(seen[0].file, kind, seen)
+
+
+def a_scan(**changes: Any) -> Scan:
+    return Scan([], 9, 0, {}, [], {27: ROOT_MOUNT}, 0, {}, frozenset())._replace(**changes)
 
 
 def an_ancestor(path: bytes = b"/srv", uid: int = 0, mode: int = 0o755) -> Ancestor:

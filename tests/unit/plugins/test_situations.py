@@ -12,27 +12,33 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import signal
 import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _packages
+from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _reach, _restore
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED, sftp_host
+from unit.plugins import dead_fuse
 from unit.plugins.holders import Holders, in_child, wait_until
 
 MIB, GIB, TIB = 2**20, 2**30, 2**40
 CONTENT = b"the original"
 
 Result = dict[str, Any]
+Way = Callable[[], AbstractContextManager[Host]]
 
 
 @pytest.fixture(autouse=True)
@@ -47,22 +53,43 @@ def top(tmp_path: Path) -> Path:
     return path
 
 
-def back(request: Result, host: Any = LOCAL, **terms: Any) -> Result:
-    """The result of one file, in a child: pins end with it."""
+def by_sftp() -> AbstractContextManager[Host]:
+    return sftp_host(lambda: Client(Pipe([b"/usr/lib/openssh/sftp-server"], 2)))
 
-    def work() -> Result:
-        [result] = restore([request], None, Terms(**terms), lambda _line: None, host)
-        return result
+
+def by_itself() -> AbstractContextManager[Host]:
+    return nullcontext(LOCAL)
+
+
+both_ways = pytest.mark.parametrize("way", [by_itself, by_sftp])
+
+
+def all_back(requests: list[Result], way: Way = by_itself, **terms: Any) -> list[Result]:
+    """The results, in a child: pins end with it."""
+
+    def work() -> list[Result]:
+        with way() as host:
+            return restore(requests, None, Terms(**terms), lambda _line: None, host)
 
     return in_child(work, seconds=300)
 
 
-def restored(path: Path | bytes, host: Any = LOCAL, **options: Any) -> Result:
-    terms = {name: options.pop(name) for name in list(options) if name in Terms._fields}
-    result = back({"path": os.fsdecode(path), **options}, host, **terms)
-    assert result["status"] == "restored", result["msg"]
-    assert result["not_kept"] == []
+def back(request: Result, way: Way = by_itself, **terms: Any) -> Result:
+    [result] = all_back([request], way, **terms)
     return result
+
+
+def restored(path: Path | bytes, way: Way = by_itself, **options: Any) -> Result:
+    terms = {name: options.pop(name) for name in list(options) if name in Terms._fields}
+    result = back({"path": os.fsdecode(path), **options}, way, **terms)
+    assert result["status"] == "restored", result["msg"]
+    assert result["not_kept"] == ([] if way is not by_sftp else list(NOT_CARRIED))
+    return result
+
+
+def locally(**steps: Any) -> Way:
+    """With other steps."""
+    return lambda: nullcontext(LOCAL._replace(**steps))
 
 
 def lose(holders: Holders, path: Path, content: bytes = CONTENT) -> int:
@@ -150,7 +177,7 @@ def test_a_large_file_that_is_nearly_all_hole(top: Path, holders: Holders, size:
     def digests(fd: int, _algorithms: object, _size: object = None) -> dict[str, str]:
         return {"sha256": hashlib.sha256(b"".join(read(fd))).hexdigest()}
 
-    assert restored(top / "tool", LOCAL._replace(digests=digests))["size"] == size
+    assert restored(top / "tool", locally(digests=digests))["size"] == size
     with open(top / "tool", "rb") as file:
         assert read(file.fileno()) == list(pieces.values())
     result = (top / "tool").stat()
@@ -242,8 +269,7 @@ def test_on_a_volume_that_really_gets_full(top: Path) -> None:
         assert f"{place}/tool needs {20 * MIB} bytes, its file system has " in told["msg"]
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
         room = LOCAL.room(os.open(place, os.O_RDONLY))._replace(free=None)
-        blind = LOCAL._replace(room=lambda _folder: room)
-        failed = back({"path": str(place / "tool")}, blind)
+        failed = back({"path": str(place / "tool")}, locally(room=lambda _folder: room))
         assert "there is no space left" in failed["msg"]
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
         (place / "filler").unlink()
@@ -271,7 +297,7 @@ def test_to_a_fuse_file_system(top: Path) -> None:
         before = (top / "tool").stat().st_mtime_ns
         holders.open(top / "tool")
         (top / "tool").unlink()
-        place = fuse(top, holders)
+        place, _server = fuse(top, holders)
         result = back({"path": str(top / "tool"), "dest": str(place / "copy")})
         assert (result["status"], result["method"]) == ("restored", "copy")
         assert result["not_kept"] == (["mtime"] if (place / "copy").stat().st_mtime_ns != before else [])
@@ -285,7 +311,7 @@ def test_from_a_fuse_file_system(top: Path) -> None:
     """libfuse renames what is deleted and still open. Who had it open shows its own name, who opens it now the new."""
 
     def work(holders: Holders) -> None:
-        place = fuse(top, holders)
+        place, _server = fuse(top, holders)
         (place / "tool").write_bytes(CONTENT)
         first = holders.open(place / "tool")
         (place / "tool").unlink()
@@ -307,16 +333,64 @@ def told(*pids: int) -> list[tuple[str, bytes, int]]:
     return [(one.kind, one.sightings[0].path, len(one.sightings)) for one in group(seen)]
 
 
-def fuse(top: Path, holders: Holders) -> Path:
-    """A real file system in user space."""
+def fuse(top: Path, holders: Holders) -> tuple[Path, int]:
+    """A real file system in user space, and the pid of its server."""
     image, place = top / "image", top / "place"
     with open(image, "wb") as file:
         file.truncate(64 * MIB)
     place.mkdir()
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    holders.start("fuse2fs", "-f", image, place)
+    server = holders.start("fuse2fs", "-f", image, place)
     wait_until(lambda: os.path.ismount(place))
-    return place
+    return place, server
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in _restore, _reach:
+        monkeypatch.setattr(module, "NORMAL", NORMAL._replace(deadline=0.4))
+
+
+@both_ways
+@pytest.mark.usefixtures("impatient")
+def test_targets_that_never_answer(top: Path, way: Way) -> None:
+    """They fail by their names, the others come back. One is only seen to be there when the symlink is walked."""
+
+    def work(holders: Holders) -> None:
+        (top / "dead").mkdir()
+        (top / "way").symlink_to("dead")
+        lose(holders, top / "tool")
+        lose(holders, top / "other")
+        holders.expect(holders.start(sys.executable, dead_fuse.__file__, top / "dead"), b"ready\n")
+        dead = [{"path": f"{top}/dead/{number}"} for number in range(100)]
+        out = {"path": f"{top}/other", "dest": f"{top}/dead/copy"}
+        around = {"path": f"{top}/way/tool"}
+        results = all_back([*dead, {"path": f"{top}/tool"}, out, around], way)
+        assert [one["status"] for one in results] == ["failed"] * 100 + ["restored", "failed", "failed"]
+        for one, path in (results[0], "dead/0"), (results[-2], "dead/copy"), (results[-1], "way/tool"):
+            assert one["msg"].startswith(f"{top}/{path} was skipped: it is on a network or FUSE file system that does")
+        assert (top / "tool").read_bytes() == CONTENT
+
+    apart(work, seconds=40)
+
+
+@both_ways
+@pytest.mark.usefixtures("impatient")
+def test_a_stopped_server_of_source_and_target(top: Path, way: Way) -> None:
+    def work(holders: Holders) -> None:
+        place, server = fuse(top, holders)
+        lose(holders, place / "tool")
+        lose(holders, top / "tool")
+        os.kill(server, signal.SIGSTOP)
+        try:
+            results = all_back([{"path": f"{place}/tool"}, {"path": f"{top}/tool"}], way)
+        finally:
+            os.kill(server, signal.SIGCONT)
+        assert [one["status"] for one in results] == ["failed", "restored"]
+        assert "was skipped: it is on a network or FUSE file system" in results[0]["msg"]
+        assert (top / "tool").read_bytes() == CONTENT
+
+    apart(work, seconds=40)
 
 
 def test_in_an_immutable_folder(top: Path) -> None:
@@ -458,7 +532,7 @@ def test_a_holder_that_ends_while_it_is_copied(top: Path, holders: Holders) -> N
         wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
         LOCAL.copy_content(source, target)
 
-    restored(top / "tool", LOCAL._replace(copy_content=copy))
+    restored(top / "tool", locally(copy_content=copy))
     assert (top / "tool").read_bytes() == CONTENT
 
 
@@ -488,7 +562,7 @@ def test_a_holder_that_runs_out_of_memory_while_it_is_copied(top: Path, holders:
             wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z")
             LOCAL.copy_content(source, target)
 
-        restored(top / "tool", LOCAL._replace(copy_content=copy))
+        restored(top / "tool", locally(copy_content=copy))
         assert (top / "tool").read_bytes() == CONTENT
         holders.end(pid)
     finally:
@@ -560,7 +634,7 @@ def everything(path: Path) -> tuple[Any, ...]:
 # A mount namespace of its own.
 
 
-def apart(work: Callable[[Holders], None]) -> None:
+def apart(work: Callable[[Holders], None], seconds: int = 120) -> None:
     def inside() -> None:
         if ctypes.CDLL(None).unshare(0x00020000) != 0:
             raise OSError("unshare")
@@ -571,7 +645,7 @@ def apart(work: Callable[[Holders], None]) -> None:
         finally:
             holders.end_all()
 
-    in_child(inside, seconds=120)
+    in_child(inside, seconds=seconds)
 
 
 def mount(*options: str) -> None:

@@ -17,7 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import Claim
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Place, Sighting, Target, Witness
-from unit.plugins.samples import a_file, a_process, a_sighting, a_target, an_ancestor
+from unit.plugins.samples import a_file, a_process, a_scan, a_sighting, a_target, an_ancestor
 
 USER = 1000
 
@@ -129,7 +129,7 @@ def test_meaning(wish: Wish, means: bool) -> None:
 
 
 def found(wish: Wish, *sightings: Sighting, origin: Target | None = None, **more: Any) -> Candidate:
-    options: dict[str, Any] = {"unreadable": 0, "accept": (), "witness": None, **more}
+    options: dict[str, Any] = {"seen": a_scan(), "accept": (), "witness": None, **more}
     return find(wish, origin, sightings, **options)
 
 
@@ -210,8 +210,16 @@ def test_nobody_holds_it() -> None:
         "host of the same release, in the package that owns it, or in a backup."
     )
     assert not_found(Wish(path=b"/srv/\n"), HONEST) == (message, ["not_held"])
-    assert not_found(Wish(path=b"/srv/\n"), unreadable=3)[0] == (
+    assert not_found(Wish(path=b"/srv/\n"), seen=a_scan(unreadable=3))[0] == (
         message + " It may be held by one that could not be read (3 of them)."
+    )
+
+
+def test_what_was_skipped_is_named() -> None:
+    seen = a_scan(unreadable=7, silent=list(range(11, 18)), skipped={"/mnt/b": 2, "/mnt/a\\n": 1})
+    assert not_found(Wish(path=b"/srv/x"), seen=seen)[0].endswith(
+        " It may be held by one that could not be read (7 of them). The kernel gave no answer about these of them: "
+        "11, 12, 13, 14, 15 and 2 more. Skipped were file systems that do not answer: /mnt/a\\n, /mnt/b."
     )
 
 

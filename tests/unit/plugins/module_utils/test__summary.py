@@ -12,20 +12,16 @@ from typing import Any
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Process, Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Process, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import USUAL, Found, summary
 from unit.plugins.holders import NOBODY, Holders
-from unit.plugins.samples import ROOT_MOUNT, a_deleted_file, a_file, a_process, a_sighting
+from unit.plugins.samples import ROOT_MOUNT, a_deleted_file, a_file, a_process, a_scan, a_sighting
 
 NGINX = b"0::/system.slice/nginx.service\n"
 SESSION = b"0::/user.slice/user-0.slice/session-3.scope\n"
 DOCKER = b"0::/system.slice/docker-" + b"5" * 64 + b".scope\n"
-
-
-def a_scan(**changes: Any) -> Scan:
-    return Scan([], 9, 0, {}, [], {27: ROOT_MOUNT}, 0, {}, frozenset())._replace(**changes)
 
 
 def told(*found: Found, critical: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
