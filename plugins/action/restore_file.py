@@ -44,8 +44,7 @@ class ActionModule(ActionBase):
 
         job = Job("restore", options, self._task.check_mode, self._task.diff)
         found = answer(self, options["transport"], self._task.args, task_vars, over_sftp, job=job)
-        if "peer" in (task_vars.get("rescue_sources") or ()):
-            me, asked = str(task_vars.get("inventory_hostname")), self._task.args.get("files") or ()
+        if options["offer"]:
             with suppress(OSError):  # a full disk here must not make a failure of what came back there
-                PeerCache().note(me, asked, found.get("files", ()))
+                PeerCache().note(str(task_vars.get("inventory_hostname")), found.get("files", ()))
         return dict(result, **found)

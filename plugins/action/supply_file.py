@@ -22,11 +22,10 @@ from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_
 from ansible_collections.procfs.rescue.plugins.module_utils._report import diff_of
 from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
 from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import SUPPLY_SPEC, failed, summed_up
-from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
+from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PIECE, PeerCache
+from ansible_collections.procfs.rescue.plugins.plugin_utils._program import Job, as_program
+from ansible_collections.procfs.rescue.plugins.plugin_utils._results import merged
 from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
-
-# Bytes of content per module call.
-_PIECE = 8 * 1024 * 1024
 
 _NOBODY = (
     "no other host of this run has it, or has said so yet; with --limit or in a slice only its own hosts are asked"
@@ -43,115 +42,133 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Fields | None = None) -> Fields:
         result: Fields = super().run(tmp, task_vars)
         self._vars = task_vars or {}
-        result.update(self._supplied())
-        if self._task.diff and "files" in result:
-            result["diff"] = diff_of(result["files"])
-        return result
+        self._cache = PeerCache()
+        self._options = self.validate_argument_spec(**SUPPLY_SPEC)[1]
+        found = self._supplied()
+        if self._task.diff and "files" in found:
+            result["diff"] = diff_of(found["files"])
+        if self._options["found"] is not None:
+            found = merged(self._options["found"], found)
+        return dict(result, **found)
 
     def _supplied(self) -> Fields:
-        self._options = self.validate_argument_spec(**SUPPLY_SPEC)[1]
-        needs: list[Fields] = self._task.args["files"]
-        if self._options["source"] == "package":
-            return self._told(needs, needs, [])
-        files = [self._delivered(need) for need in needs]
-        small: list[Fields] = []
-        large: list[Fields] = []
-        room = _PIECE
-        for file in files:
-            if "status" in file:
-                continue
-            room -= file["size"]
-            (small if room >= 0 else large).append(file)
-        if not small and not large:
-            return summed_up(files)
-        return self._told(files, [self._with_content(file) for file in small], large)
-
-    def _delivered(self, need: Fields) -> Fields:
-        """What goes to the host: the need, an ``offer``, whose it is (``by``); or the result of a file without one."""
-        cache = PeerCache()
-        why = []
-        for peer in cache.donors(str(self._vars.get("inventory_hostname")), need["path"]):
-            answer_of_peer = cache.offer(peer, need) or {}
-            if "offer" not in answer_of_peer:
-                why.append(f"{peer}: {answer_of_peer.get('msg', 'it was not asked')}")
-                continue
-            offer = answer_of_peer["offer"]
-            content = cache.content(need)
-            if offer["link"] is None and content is None and not self._task.check_mode:
-                with cache.fetching(need, wait=True):
-                    content = cache.content(need)
-            if offer["link"] is not None or content is not None or self._task.check_mode:
-                sized = 0 if offer["link"] is not None or content is None else offer["size"]
-                return dict(need, offer=offer, by=f"peer {peer}", size=sized, from_file=content)
-            why.append(f"{peer}: its content did not arrive")
-        told = "; ".join(why) or _NOBODY
-        return failed(need_from(need), f"No peer is a source for {need['path']}: {told}.", ["no_peer"])
-
-    def _with_content(self, file: Fields) -> Fields:
-        if not file["size"]:
-            return file
-        with open(file["from_file"], "rb") as content:
-            return dict(file, content=base64.b64encode(content.read()).decode("ascii"))
-
-    def _told(self, files: list[Fields], at_once: list[Fields], large: list[Fields]) -> Fields:
-        """The answer for all ``files``, of which some go in one call and large ones in several each."""
-        args = {name: self._task.args[name] for name in ("source", "accept") if name in self._task.args}
+        needs: list[Fields] = self._options["files"]
+        is_peers = "peer" in self._options["sources"]
+        files = [self._delivered(need) if is_peers else need for need in needs]
+        if "package" not in self._options["sources"] and not any("offer" in file for file in files):
+            return summed_up([failed(need_from(file), file["no_peer"], ["no_peer"]) for file in files if is_peers])
+        batches, large = _batches(files)
 
         def by_module(found: Fields) -> Fields:
             if "files" not in found:
                 return found
-            results = iter(found["files"])
-            rest = iter([self._large(file, args) for file in large])
-            told = [
-                file if "status" in file else next(rest) if any(file is one for one in large) else next(results)
-                for file in files
-            ]
-            return dict(
-                {name: found[name] for name in ("warnings", "deprecations") if name in found}, **summed_up(told)
-            )
+            results = found["files"] + [result for batch in batches[1:] for result in self._called(batch)]
+            results += [self._large(file) for file in large]
+            order = {_path(need): number for number, need in enumerate(needs)}
+            results.sort(key=lambda result: order[_path(result)])
+            more: Fields = {name: found[name] for name in ("warnings", "deprecations") if name in found}
+            return dict(more, **summed_up([self._with_reader(result) for result in results]))
 
         def over_sftp(host: Host) -> Fields:
-            return summed_up([file if "status" in file else self._over_sftp(file, host) for file in files])
+            return summed_up([self._with_reader(self._over_sftp(file, host)) for file in files])
 
-        return answer(self, self._options["transport"], dict(args, files=at_once), self._vars, over_sftp, by_module)
+        args = self._arguments(batches[0])
+        return answer(self, self._options["transport"], args, self._vars, over_sftp, by_module, self._job(args))
 
-    def _large(self, file: Fields, args: Fields) -> Fields:
+    def _delivered(self, need: Fields) -> Fields:
+        """The need with the ``offer`` of a peer, whose it is (``by``), and its content; or why there is none."""
+        for peer in self._cache.donors(str(self._vars.get("inventory_hostname")), need):
+            offer = self._cache.offer(peer, need)
+            file = dict(need, offer=offer, by=f"peer {peer}", size=0)
+            content = self._cache.content(need) if need["checksum"] else None
+            if offer["link"] is not None or self._task.check_mode:
+                return file
+            if content is not None:
+                return dict(file, content=self._cache.packed(need), size=offer["size"], from_file=content)
+            self._cache.refuse(peer, need, "its content did not arrive")
+        why = "; ".join(self._cache.why_none(str(self._vars.get("inventory_hostname")), need)) or _NOBODY
+        return dict(need, no_peer=f"No peer is a source for {need['path']}: {why}.")
+
+    def _arguments(self, files: list[Fields]) -> Fields:
+        names = ("sources", "accept", "parents", "prove")
+        hidden = ("from_file", "size")
+        told = [{name: value for name, value in file.items() if name not in hidden} for file in files]
+        return dict({name: self._options[name] for name in names}, files=told)
+
+    def _job(self, arguments: Fields) -> Job:
+        return Job("supply", arguments, self._task.check_mode, self._task.diff)
+
+    def _called(self, files: list[Fields]) -> list[Fields]:
+        arguments = self._arguments(files)
+        with as_program(self, self._job(arguments)):
+            found = self._execute_module(module_args=arguments, task_vars=self._vars)
+        if "files" in found:
+            return list(found["files"])
+        return [failed(need_from(file), str(found.get("msg", "The host gave no answer.")), []) for file in files]
+
+    def _large(self, file: Fields) -> Fields:
         """Piece by piece into a hidden folder beside its place, then under its name."""
         token = secrets.token_hex(8)
-        for offset, piece in _pieces(file["from_file"]):
+        offset = 0
+        for piece in _content(file["from_file"]):
             staged = dict(path_fields(need_from(file).path), token=token, offset=offset)
             staged["content"] = base64.b64encode(piece).decode("ascii")
-            found = self._execute_module(module_args=dict(args, files=[{"stage": staged}]), task_vars=self._vars)
+            arguments = dict(self._arguments([]), files=[{"stage": staged}])
+            found = self._execute_module(module_args=arguments, task_vars=self._vars)
             if found.get("failed"):
                 return failed(need_from(file), str(found["msg"]), [])
-        given = dict(args, files=[dict(file, token=token)])
-        found = self._execute_module(module_args=given, task_vars=self._vars)
-        if "files" not in found:
-            return failed(need_from(file), str(found.get("msg", "The host gave no answer.")), [])
-        result: Fields = found["files"][0]
+            offset += len(piece)
+        (result,) = self._called([dict(file, token=token)])
         return result
 
     def _over_sftp(self, file: Fields, host: Host) -> Fields:
         need = need_from(file)
-        if self._options["source"] == "package":
-            return failed(need, f"{file['path']}: its package cannot be unpacked over SFTP.", ["no_package"])
+        options = self._options
+        manner = Manner(options["accept"], self._task.check_mode, options["parents"], options["prove"])
+        if "offer" not in file:
+            why = [file["no_peer"]] if "no_peer" in file else []
+            if "package" in options["sources"]:
+                why.append(f"{file['path']}: its package cannot be unpacked over SFTP.")
+            return failed(need, " ".join(why), ["no_peer"])
 
         def log(line: str) -> None:
             _display.v(line, host=self._vars.get("inventory_hostname"))
 
-        content = partial(_content, file["from_file"])
+        content = partial(_content, file.get("from_file"))
         delivery = Delivery(need, offer_from(file["offer"]), content, file["by"], partial(new_draft, host))
-        return supply(delivery, Manner(self._options["accept"], self._task.check_mode), log, host)
+        return supply(delivery, manner, log, host)
+
+    def _with_reader(self, result: Fields) -> Fields:
+        """With whom the content was read from, where that is another one of those who have it."""
+        source = result.get("source") or {}
+        need = next((need for need in self._options["files"] if _path(need) == _path(result)), None)
+        read_from = self._cache.read_from(need) if "peer" in source and need and need["checksum"] else None
+        if read_from in (None, source.get("peer")):
+            return result
+        return dict(result, source=dict(source, read_from=read_from))
 
 
-def _pieces(path: str) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    for piece in _content(path):
-        yield offset, piece
-        offset += len(piece)
+def _path(fields: Fields) -> str:
+    return str(fields.get("path_b64", fields["path"]))
 
 
-def _content(path: str) -> Iterator[bytes]:
+def _batches(files: list[Fields]) -> tuple[list[list[Fields]], list[Fields]]:
+    """What goes in one call each, and what is too large for that."""
+    batches: list[list[Fields]] = [[]]
+    room = PIECE
+    for file in files:
+        if file.get("size", 0) > room:
+            batches.append([])
+            room = PIECE
+        if file.get("size", 0) <= PIECE:
+            batches[-1].append(file)
+            room -= file.get("size", 0)
+    return batches, [file for file in files if file.get("size", 0) > PIECE]
+
+
+def _content(path: str | None) -> Iterator[bytes]:
+    if path is None:  # a symlink has none
+        return
     with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
+        while piece := file.read(PIECE):
             yield piece

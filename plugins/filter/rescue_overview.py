@@ -36,14 +36,25 @@ def rescue_overview(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     # What a host says is hostile text: it must never be taken for a template.
     notes = [f"{name}: {note}" for name, result in results.items() for note in _notes(result)]
     overview: dict[str, Any] = wrap_var({"hosts": hosts, "line": line, "table": _table(hosts), "notes": notes})
+    # They came from the hosts as they are.
+    overview["results"] = {name: _told_of(results[name], host) for name, host in hosts.items()}
     return overview
+
+
+def _told_of(result: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a host answered, with what the table calls it."""
+    files = [{**file, "outcome": _OUTCOMES[file["status"]]} for file in result.get("files", [])]
+    return {**result, "outcome": host["outcome"], "reason": host["reason"], "files": files}
 
 
 def _host(result: Mapping[str, Any]) -> dict[str, Any]:
     files = [_file(file) for file in result.get("files", [])]
     outcomes = {file["outcome"] for file in files}
-    reason = "" if files else str(result.get("msg", _NO_ANSWER)).replace(DO_NOT, "")
-    worst = next((name for name in ("failed", "rescuable", "rescued", "was_fine") if name in outcomes), "failed")
+    failed = result.get("failed") or "files" not in result
+    reason = str(result.get("msg", _NO_ANSWER)).replace(DO_NOT, "") if failed and "failed" not in outcomes else ""
+    # Where nothing was found to be missing all was fine.
+    worst = next((name for name in ("failed", "rescuable", "rescued") if name in outcomes), "was_fine")
+    worst = "failed" if failed else worst
     return {"outcome": worst, "way": result.get("way"), "reason": reason, "files": files}
 
 
@@ -76,7 +87,7 @@ def _table(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     rows = [["host", "way", *paths]]
     for name, host in hosts.items():
         found = {file["path"]: file["outcome"] + _told(file["source"]) for file in host["files"]}
-        missing = "-" if host["files"] else "failed"
+        missing = "failed" if host["outcome"] == "failed" and not host["files"] else "-"
         rows.append([name, host["way"] or "-", *(found.get(path, missing) for path in paths)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -11,11 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT
-
-Answer = Mapping[str, Any]
-
-_NOT_A_SOURCE = "%s is held by a process, which is not among the sources that were asked for."
+from ansible_collections.procfs.rescue.plugins.plugin_utils._results import Answer, merged
 
 
 def rescue_needs(answer: Answer) -> list[Any]:
@@ -27,33 +23,7 @@ def rescue_needs(answer: Answer) -> list[Any]:
 def rescue_merged(answer: Answer, later: Answer | Iterable[Answer] = (), looked: bool = False) -> dict[str, Any]:
     """See rescue_merged.yml."""
     _check("rescue_merged", answer)
-    answers = [later] if isinstance(later, Mapping) else list(later)
-    files = {file["path"]: dict(file) for file in answer.get("files", ())}
-    if looked:
-        for path, file in files.items():
-            if file["status"] == "restorable":
-                file.update(status="failed", changed=False, msg=_NOT_A_SOURCE % path, refused=["not_a_source"])
-    merged = dict(answer)
-    for one in answers:
-        if not one.get("files"):
-            merged["msg"] = one.get("msg", merged.get("msg"))
-        for file in one.get("files", ()):
-            known = files.get(file["path"])
-            if known is None or known["status"] != "failed":
-                files.setdefault(file["path"], file)
-            elif file["status"] == "failed":
-                # Why each of the sources is none.
-                known.update(file, msg=f"{known['msg']} {file['msg']}", refused=[*known["refused"], *file["refused"]])
-            else:
-                files[file["path"]] = file
-        merged.update((name, one[name]) for name in ("way", "ways_closed") if name in one and name not in answer)
-    sentences = [file["msg"] for file in files.values() if file["status"] == "failed"]
-    merged.update(files=list(files.values()), changed=any(file["changed"] for file in files.values()))
-    merged.pop("msg", None)
-    if sentences:
-        merged["msg"] = DO_NOT + " ".join(sentences)
-    merged["failed"] = bool(sentences)
-    return merged
+    return merged(answer, later, looked)
 
 
 def _check(name: str, answer: Any) -> None:

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: rescue_peers
-short_description: Which hosts of this run may have what a host lost
+short_description: Which hosts of this run have what others lost
 version_added: 1.0.0
 author: procfs.rescue contributors (@procfs)
 description:
-  - Names hosts on which M(procfs.rescue.restore_file) found a file of that name in this run, on disk or held.
-    M(procfs.rescue.offer_file) is to be delegated to them.
-  - The hosts that need one are spread evenly over those that have one. For what one of them offered no more are named.
+  - Names the hosts that have what others need, as M(procfs.rescue.restore_file) with
+    O(procfs.rescue.restore_file#module:offer) said in this run, and what is to be read from each.
+  - M(procfs.rescue.offer_file) is to be delegated to them, in this order.
+  - A content is named again for other hosts that have it, in case the one before does not give it.
 options:
-  most:
-    description: So many are named for a file at most.
-    type: int
-    default: 5
   _terms:
-    description: The C(needs) of results of M(procfs.rescue.restore_file).
-    type: list
-    elements: dict
-    required: true
+    description: None are needed.
 seealso:
   - module: procfs.rescue.offer_file
 """
@@ -32,34 +26,39 @@ seealso:
 EXAMPLES = r"""
 - name: Tell which hosts could help
   ansible.builtin.debug:
-    msg: "{{ query('procfs.rescue.rescue_peers', rescue_result | procfs.rescue.rescue_needs) }}"
+    msg: "{{ query('procfs.rescue.rescue_peers') | map(attribute='peer') }}"
 """
 
 RETURN = r"""
 _list:
-  description: Names of hosts.
+  description: For each host C(peer), its name, and C(needs), of which the content is to be read there.
   type: list
-  elements: str
+  elements: dict
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
 
+# So many hosts are asked for a content at most.
+_MOST = 5
+
 
 class LookupModule(LookupBase):
-    def run(self, terms: Any, variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[str]:
-        self.set_options(var_options=variables, direct=kwargs)  # type: ignore[no-untyped-call]
-        cache, me = PeerCache(), str((variables or {}).get("inventory_hostname"))
-        needs = [need for term in terms for need in (term if isinstance(term, list) else [term])]
-        if not all(isinstance(need, Mapping) and "path" in need for need in needs):
-            raise AnsibleLookupError("rescue_peers takes the needs of results of restore_file.")
-        most = self.get_option("most")  # type: ignore[no-untyped-call]
-        orders = [cache.donors(me, str(need["path"]))[:most] for need in needs if not cache.is_offered(me, need)]
-        # First the first ones of all files.
-        ranked = sorted((rank, number, name) for number, order in enumerate(orders) for rank, name in enumerate(order))
-        return list(dict.fromkeys(name for _rank, _number, name in ranked))
+    def run(self, terms: Any, variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:  # noqa: ARG002
+        self.set_options(var_options=variables)  # type: ignore[no-untyped-call]
+        cache = PeerCache()
+        orders = [
+            (need, cache.donors("", need)) for need in cache.needs() if need["checksum"] and not cache.content(need)
+        ]
+        asked: list[dict[str, Any]] = []
+        for turn in range(_MOST):
+            by_peer: dict[str, list[Any]] = {}
+            for need, donors in orders:
+                for peer in donors[turn : turn + 1]:
+                    by_peer.setdefault(peer, []).append(need)
+            asked += [{"peer": peer, "needs": needs} for peer, needs in by_peer.items()]
+        return asked

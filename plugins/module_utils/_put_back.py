@@ -6,8 +6,6 @@
 
 """copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
 
-import errno
-import os
 from functools import partial
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -23,6 +21,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     NotKnownError,
     NotSavedError,
     NotSyncedError,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._target import (
+    check_named,
+    check_room,
+    folder_there,
+    not_synced,
 )
 
 
@@ -98,24 +102,10 @@ class _Copied(NamedTuple):
 
 def put_back(order: Order) -> Outcome:
     """Carries ``order`` out. Raises RescueError; then nothing was changed, unless it says so."""
-    target = order.target
-    if not target.missing or order.terms.check_mode:
+    if order.terms.check_mode:
         return _put_back(order)
-    try:
-        order.host.sweep_once(target.folder.fd, order.swept)
-        folder, made = order.host.make_folders(target.folder.fd, target.missing)
-    except OSError as error:
-        raise RescueError("%s could not be made again: %s." % (printable(target.folder.path), fault(error))) from error
-    try:
-        there = Target(target.folder._replace(fd=folder), target.name)
-        paths = [ancestor.path for ancestor in target.folder.ancestors[-len(made) :]]
-        told = tuple(one._replace(path=path) for one, path in zip(made, paths))
-        return _put_back(order._replace(target=there))._replace(made=told)
-    except Exception:
-        order.host.unmake_folders(target.folder.fd, made)
-        raise
-    finally:
-        order.host.close(folder)
+    with folder_there(order.target, order.swept, order.host) as (target, made):
+        return _put_back(order._replace(target=target))._replace(made=made)
 
 
 def _put_back(order: Order) -> Outcome:
@@ -137,7 +127,7 @@ def _put_back(order: Order) -> Outcome:
                 return Outcome("present")
             if order.terms.check_mode:
                 if not _is_linkable(order) or judged.dropped:
-                    _check_room(order)
+                    check_room(order.target, order.candidate.file.file.allocated, host)
                 return _outcome(
                     "restorable", order, original, judged, _Copied("", order.host.size(order.source), found, True, 0)
                 )._replace(replaced=existing)
@@ -147,10 +137,7 @@ def _put_back(order: Order) -> Outcome:
     except FileExistsError:
         return Outcome("present", came_back=True)
     except NotSyncedError as error:
-        raise RescueError(
-            "%s is there again and complete, but its folder could not be written to the disk: %s. Until sync(1) "
-            "succeeds its name may be lost when the host goes down." % (printable(order.target.path), fault(error))
-        ) from error
+        raise not_synced(order.target, error) from error
     except NotSavedError as error:
         raise RescueError(
             "%s is there again and complete, but what it replaced could not become a backup: %s. It waits in a folder "
@@ -217,15 +204,7 @@ def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome
             backup = host.replace(draft, folder, name, order.terms.backup)
         else:
             host.publish(draft, folder, name)
-        try:
-            named = host.is_named(draft.fd, folder, name)
-        except OSError as error:
-            raise RescueError(
-                "%s is there again and complete, but could not be looked at: %s."
-                % (printable(order.target.path), fault(error))
-            ) from error
-        if not named:
-            raise RescueError("%s was taken away or replaced the moment it came back." % printable(order.target.path))
+        check_named(draft.fd, order.target, host)
     return _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept, backup=backup)
 
 
@@ -250,7 +229,7 @@ def _copied_until_equal(order: Order, target: int) -> _Copied:
         cloned = host.clone_content(order.source, target)
         if not cloned:
             if copies == 1:  # later copies take the place of the first
-                _check_room(order)
+                check_room(order.target, order.candidate.file.file.allocated, host)
             host.copy_content(order.source, target)
         # A clone that nobody wants proven need not be read: it takes no longer for a large file than for a small one.
         found = {} if cloned and order.witness is None else host.digests(target, order.algorithms)
@@ -262,19 +241,6 @@ def _copied_until_equal(order: Order, target: int) -> _Copied:
         )
         if consistent or copies >= order.terms.max_copies:
             return _Copied("reflink" if cloned else "copy", host.size(target), found, consistent, copies)
-
-
-def _check_room(order: Order) -> None:
-    """A rescue must not fill the disk of a host in trouble to the brim only to fail then. Raises as `put_back`."""
-    room = order.host.room(order.target.folder.fd)
-    if room.read_only:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-    needed = order.candidate.file.file.allocated
-    if room.free is not None and needed > room.free:
-        raise RescueError(
-            "%s needs %d bytes, its file system has %d free: free some, or restore to another file system with dest."
-            % (printable(order.target.path), needed, room.free)
-        )
 
 
 def _is_already(order: Order, existing: Existing, wanted: Metadata, sha256: str) -> bool:

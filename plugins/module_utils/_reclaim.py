@@ -221,7 +221,7 @@ class _Work:
             name = b"%s.%d" % (os.path.basename(one.best.path), one.deleted.file.inode)
             dest = path_fields(os.path.join(self.manner.archive, name), "dest")
             requests.append(dict(dest, source=self.reporter.holder(one.best)))
-        results = restore(requests, None, Terms(check_mode=self.manner.check_mode), self.log, self.host)
+        results = restore(requests, Terms(check_mode=self.manner.check_mode), self.log, self.host)
         for one, result in zip(ready, results):
             if result["status"] not in ("restored", "restorable"):
                 one.reasons.append("not_archived")

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._group import RENAMED_KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
-from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Process, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Made, Process, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 
 _SHOWN_IN_DIFF = ("size", "owner", "group", "mode", "mtime", "checksum", "content_by")
@@ -62,6 +62,16 @@ class Reporter:
             "group": self.group(file.gid),
             "mtime": file.mtime_ns / 1e9,
         }
+
+    def folder(self, made: Made) -> Dict[str, Any]:
+        """A folder that was made again."""
+        owner, group = self.user(made.uid), self.group(made.gid)
+        return dict(path_fields(made.path), owner=owner, group=group, mode="%04o" % made.mode, metadata_by=made.by)
+
+    def new_folder(self, made: Made) -> str:
+        """The same as a sentence."""
+        known = "as the one around it" if made.by is None else "as %s has it" % made.by
+        return " Its folder {path} is new, {owner}:{group} {mode} {known}.".format(known=known, **self.folder(made))
 
     def entry(self, deleted: DeletedFile, state: str, refused: Any) -> Dict[str, Any]:
         """One entry of ``deleted_files``; ``state`` and ``refused`` are what the caller found out about its name."""

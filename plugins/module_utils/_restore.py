@@ -33,7 +33,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     NORMAL,
-    Made,
     Missing,
     Mount,
     Scan,
@@ -53,6 +52,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._offer import (
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD, recorded_link
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._target import prove
 
 Result = Dict[str, Any]
 
@@ -66,19 +66,18 @@ _FIRST = [
 
 def restore(
     requests: Iterable[Dict[str, Any]],
-    path_prefix: Optional[bytes],
     terms: Terms,
     log: Callable[[str], None],
     host: Host = LOCAL,
 ) -> List[Result]:
-    """Restores what the ``requests`` (options as `_choose.wish_from` takes them) mean, and all below ``path_prefix``.
+    """Restores what the ``requests`` (options as `_choose.wish_from` takes them) mean.
 
-    A request may be a ``path_prefix`` itself; with ``packaged`` it also means what packages have below it and is gone.
+    One with ``path_prefix`` means all below a folder, if it says ``packaged`` also what packages have there.
 
     Returns one result per file, in order. One that fails does not stop the rest: its ``status`` is ``failed``.
     ``log`` gets a line for each file restored.
     """
-    return _Rescue(terms, log, host).run(requests, path_prefix)
+    return _Rescue(terms, log, host).run(list(requests))
 
 
 class _Job:
@@ -129,9 +128,8 @@ class _Rescue:
         self.swept: Set[Tuple[int, int]] = set()
         self.unreachable: Set[bytes] = set()
 
-    def run(self, requests: Iterable[Dict[str, Any]], path_prefix: Optional[bytes]) -> List[Result]:
-        prefixes = [] if path_prefix is None else [(path_prefix, False)]
-        prefixes += [(os.fsencode(one["path_prefix"]), one["packaged"]) for one in requests if "path_prefix" in one]
+    def run(self, requests: Sequence[Dict[str, Any]]) -> List[Result]:
+        prefixes = [(os.fsencode(one["path_prefix"]), one["packaged"]) for one in requests if "path_prefix" in one]
         jobs = [self._job(request) for request in requests if "path_prefix" not in request]
         wishes = [job.wish for job in jobs if not job.result]
         if not wishes and not prefixes:
@@ -359,10 +357,8 @@ class _Rescue:
             if self.terms.offer and outcome.status == "restorable" and witness and outcome.content_by == witness.by:
                 job.offer = described(source, target.path, candidate.sighting.link, self.host)
         result = self._told(job, target, candidate, outcome)
-        if self.terms.prove and job.named and outcome.status == "restored" and not outcome.made:
-            result["starts"] = self._does_start(target)
-            if result["starts"] is False:
-                result["msg"] += " But it does not start: look for the libraries that it needs (ldd)."
+        if self.terms.prove and outcome.status == "restored" and (job.named or job.packaged):
+            prove(result, target.path, self.host)
         return result
 
     def _is_back(self, wish: Wish, target: Target, witness: Optional[Witness], seen: "_Seen") -> bool:
@@ -376,15 +372,6 @@ class _Rescue:
                     return not standing(judge_content(witness, digest), self.terms.accept)
         return False
 
-    def _does_start(self, target: Target) -> Optional[bool]:
-        fd = self.host.open_file(target.folder.fd, target.name)
-        if fd is None:
-            return None
-        try:
-            return self.host.does_start(fd, target.name)
-        finally:
-            self.host.close(fd)
-
     def _linked(self, job: _Job, target: Target, link: bytes) -> Result:
         """No process holds a symlink; the lifeline's keeper wrote down where it led."""
         status, verb = "restorable", "would be made again"
@@ -394,7 +381,8 @@ class _Rescue:
             self.log("restored the symlink %s" % printable(target.path))
         msg = "%s %s as a symlink to %s, as the lifeline recorded it." % (printable(target.path), verb, printable(link))
         result = _result(job, status, msg, changed=True, method="symlink", size=len(link), owner="root", group="root")
-        result.update(mode="0777", mtime=None, checksum=None, content_by="lifeline", source={"link": printable(RECORD)})
+        result.update(mode="0777", mtime=None, checksum=None, content_by="lifeline", metadata_by="lifeline")
+        result.update(source={"link": printable(RECORD)})
         result.update(path_fields(link, "target"))
         return result
 
@@ -415,7 +403,7 @@ class _Rescue:
             return _result(job, "present", "%s %s was left alone." % (path, said))
         missing = target.missing and outcome.status == "restorable"
         hint = " Its folder %s would be made again." % printable(target.folder.path) if missing else ""
-        hint += "".join(" Its folder %s is new, %s." % self._said(made) for made in outcome.made)
+        hint += "".join(self.reporter.new_folder(made) for made in outcome.made)
         fix = repairs(target.path, outcome.intended, outcome.dropped + outcome.not_kept)
         if fix:
             hint += " It is not usable as before until you run: " + "; ".join(fix)
@@ -434,6 +422,7 @@ class _Rescue:
             changed=True,
             source=self.reporter.holder(candidate.sighting),
             method=outcome.method or None,
+            metadata_by="process",
             checksum="sha256:" + outcome.digests["sha256"] if outcome.digests else None,
             content_by=outcome.content_by,
             size=outcome.size,
@@ -447,7 +436,7 @@ class _Rescue:
             writers=writers,
         )
         if outcome.made:
-            result["made"] = [self._folder(made) for made in outcome.made]
+            result["made"] = [self.reporter.folder(made) for made in outcome.made]
         if outcome.frozen is not None:
             result["frozen"] = _frozen(outcome.frozen)
         result.update(self._metadata(outcome.metadata))
@@ -465,15 +454,6 @@ class _Rescue:
             "mode": "%04o" % metadata.mode,
             "mtime": metadata.mtime_ns / 1e9,
         }
-
-    def _folder(self, made: Made) -> Dict[str, Any]:
-        owner, group = self.reporter.user(made.uid), self.reporter.group(made.gid)
-        return dict(path_fields(made.path), owner=owner, group=group, mode="%04o" % made.mode, metadata_by=made.by)
-
-    def _said(self, made: Made) -> Tuple[str, str]:
-        folder = self._folder(made)
-        known = "as the one around it" if made.by is None else "as %s has it" % made.by
-        return folder["path"], "{owner}:{group} {mode} {known}".format(known=known, **folder)
 
     def _writers(self, candidate: Candidate) -> List[Dict[str, Any]]:
         """Who still writes to the old inode and will not be seen in the restored file."""

@@ -17,18 +17,14 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVAB
 
 _FILE_SPEC: Dict[str, Dict[str, Any]] = dict(SOURCE_SPEC, dest={"type": "str"})
 
-# What an item of files may be instead: all below a folder.
-_FOLDER_SPEC: Dict[str, Dict[str, Any]] = {
-    "path_prefix": {"type": "str", "required": True},
-    "packaged": {"type": "bool", "default": False},
-}
-
 # How the options are checked, as AnsibleModule takes it.
 RESTORE_SPEC: Dict[str, Any] = {
     "argument_spec": dict(
         _FILE_SPEC,
         files={"type": "list", "elements": "raw"},
         path_prefix={"type": "str"},
+        path_prefixes={"type": "list", "elements": "str", "default": []},
+        packaged={"type": "bool", "default": False},
         owner={"type": "str"},
         group={"type": "str"},
         mode={"type": "raw"},
@@ -47,7 +43,7 @@ RESTORE_SPEC: Dict[str, Any] = {
         transport=TRANSPORT,
     ),
     "mutually_exclusive": [("files", name) for name in _FILE_SPEC],
-    "required_one_of": [("path", "path_b64", "source", "pid", "inode", "files", "path_prefix")],
+    "required_one_of": [("path", "path_b64", "source", "pid", "inode", "files", "path_prefix", "path_prefixes")],
 }
 
 
@@ -56,18 +52,20 @@ def checked(params: Dict[str, Any]) -> Dict[str, Any]:
 
     Raises RescueError.
     """
-    return dict(params, requests=_requests(params))
+    prefixes = [params["path_prefix"]] if params["path_prefix"] is not None else []
+    prefixes += params["path_prefixes"]
+    below = [{"path_prefix": prefix, "packaged": params["packaged"]} for prefix in prefixes]
+    return dict(params, requests=_requests(params) + below)
 
 
 def _requests(params: Dict[str, Any]) -> List[Dict[str, Any]]:
     if params["files"] is None:
         single = {name: params[name] for name in _FILE_SPEC if params[name] is not None}
         return [single] if single else []
-    of_a_file, of_a_folder = ArgumentSpecValidator(_FILE_SPEC), ArgumentSpecValidator(_FOLDER_SPEC)
+    validator = ArgumentSpecValidator(_FILE_SPEC)
     requests = []
     for number, item in enumerate(params["files"], 1):
-        given = item if isinstance(item, dict) else {"path": item}
-        result = (of_a_folder if "path_prefix" in given else of_a_file).validate(given)
+        result = validator.validate(item if isinstance(item, dict) else {"path": item})
         if result.error_messages:
             raise RescueError("Item %d of files: %s." % (number, "; ".join(result.error_messages)))
         request = {key: value for key, value in result.validated_parameters.items() if value is not None}

@@ -12,7 +12,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._accounts import num
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import parsed_mode
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
-from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes
 from ansible_collections.procfs.rescue.plugins.module_utils._report import diff_of
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
@@ -27,10 +26,9 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     try:
         requests = params["requests"]
         for_copies = [name for name in ("owner", "group", "mode") if params[name] is not None]
-        if for_copies and (params["path_prefix"] or not all("dest" in request for request in requests)):
+        if for_copies and not all("dest" in request for request in requests):
             raise RescueError("owner, group and mode are for files with dest: in place a file gets back those it had.")
-        prefix = path_bytes(params, "path_prefix")
-        results = restore(requests, prefix, _terms(params, setting), setting.log, host)
+        results = restore(requests, _terms(params, setting), setting.log, host)
         if params["look"]:
             results = [dict(result, changed=False) for result in results]
     except RescueError as error:

@@ -11,12 +11,14 @@ Nobody but this host says what its content must be: the user's checksum, or its 
 
 import stat
 import time
-from contextlib import contextmanager
-from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._folder import target_to_be
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     judge_content,
@@ -25,11 +27,19 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     standing,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
-from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Recorded, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Missing, Recorded, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._target import (
+    check_named,
+    check_room,
+    folder_there,
+    not_synced,
+    prove,
+)
 
 Result = Dict[str, Any]
 
@@ -46,10 +56,12 @@ class Delivery(NamedTuple):
 
 
 class Manner(NamedTuple):
-    """``accept`` are reasons that the user waives."""
+    """As of the same names in `_model.Terms`."""
 
-    accept: List[str]
+    accept: Sequence[str]
     check_mode: bool
+    parents: bool
+    prove: bool
 
 
 @contextmanager
@@ -74,16 +86,55 @@ def supply(delivery: Delivery, manner: Manner, log: Callable[[str], None], host:
 
 
 def _supplied(delivery: Delivery, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
-    need, offer = delivery.need, delivery.offer
-    target = host.open_target(need.path, {})
+    target = _open_target(delivery, manner, host)
     try:
-        if host.mode_of(target.folder.fd, target.name) is not None:
+        if not target.missing and host.mode_of(target.folder.fd, target.name) is not None:
             return _result(delivery, "present", "%s is there and was left alone." % printable(target.path))
-        if offer.link is not None:
-            return _linked(delivery, target, manner, log, host)
-        return _copied(delivery, target, manner, log, host)
+        put = _copied if delivery.offer.link is None else _linked
+        if manner.check_mode:
+            return put(delivery, target, manner, log, host)
+        with folder_there(target, set(), host) as (there, made):
+            result = put(delivery, there, manner, log, host)
+        if made:
+            reporter = Reporter(host)
+            result["made"] = [reporter.folder(one) for one in made]
+            result["msg"] += "".join(map(reporter.new_folder, made))
+        if manner.prove:
+            prove(result, target.path, host)
+        return result
+    except FileExistsError:
+        text = "%s came back while it was to be restored: that file was left alone."
+        return _result(delivery, "present", text % printable(target.path))
+    except NotSyncedError as error:
+        raise not_synced(target, error) from error
     finally:
         host.close(target.folder.fd)
+
+
+def _open_target(delivery: Delivery, manner: Manner, host: Host) -> Target:
+    path = delivery.need.path
+    try:
+        return host.open_target(path, {})
+    except RescueError as error:
+        if error.reasons != ["folder_gone"] or not manner.parents:
+            raise
+    return target_to_be(path, lambda folder: host.open_folder(folder, {}), partial(_to_be_made, delivery, host))
+
+
+def _to_be_made(delivery: Delivery, host: Host, path: bytes, name: bytes) -> Missing:
+    """A folder as this host has a record of it, else as it is where the file comes from."""
+    recorded = host.recorded(path)
+    if recorded is None:
+        by_path = {one: (owner, group, mode) for one, owner, group, mode in delivery.offer.folders}
+        if path not in by_path:
+            return Missing(name)
+        owner, group, mode = by_path[path]
+        recorded = Recorded(mode, owner, group, delivery.by)
+    with suppress(RescueError):  # its users may not be there
+        uid = number_of(recorded.owner, host.user_names(), "user")
+        gid = number_of(recorded.group, host.group_names(), "group")
+        return Missing(name, (uid, gid, recorded.mode, recorded.by))
+    return Missing(name)
 
 
 def _linked(delivery: Delivery, target: Target, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
@@ -111,12 +162,9 @@ def _copied(delivery: Delivery, target: Target, manner: Manner, log: Callable[[s
     if recorded is None and metadata.mode & (stat.S_IWGRP | stat.S_IWOTH):
         text = "Refused to restore %s: others than its owner may write to it on %s (mode %04o)."
         raise RescueError(text % (printable(target.path), delivery.by, metadata.mode), ["owner_differs"])
+    check_room(target, delivery.offer.size, host)
     if manner.check_mode:
         return _told(delivery, target, metadata, by, witness, {}, [], "restorable", host)
-    room = host.room(target.folder.fd)
-    if room.free is not None and delivery.offer.size > room.free:
-        text = "%s needs %d bytes, its file system has %d free: free some, then run this again."
-        raise RescueError(text % (printable(target.path), delivery.offer.size, room.free))
     with delivery.draft_in(target.folder.fd) as draft:
         host.write_content(delivery.content(), draft.fd)
         digests = host.digests(draft.fd, ["sha256", witness.algorithm])
@@ -127,8 +175,7 @@ def _copied(delivery: Delivery, target: Target, manner: Manner, log: Callable[[s
         host.apply_metadata(draft.fd, metadata)
         not_kept = host.differences(draft.fd, metadata)
         host.publish(draft, target.folder.fd, target.name)
-        if not host.is_named(draft.fd, target.folder.fd, target.name):
-            raise RescueError("%s was taken away or replaced the moment it came back." % printable(target.path))
+        check_named(draft.fd, target, host)
     log("restored %s from %s" % (printable(target.path), delivery.by))
     return _told(delivery, target, metadata, by, witness, digests, not_kept, "restored", host)
 

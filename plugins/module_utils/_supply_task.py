@@ -9,6 +9,7 @@
 import base64
 import binascii
 import re
+import zlib
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List
@@ -29,7 +30,10 @@ from ansible_collections.procfs.rescue.plugins.module_utils._verify import conte
 SUPPLY_SPEC: Dict[str, Any] = {
     "argument_spec": {
         "files": {"type": "list", "elements": "dict", "required": True},
-        "source": {"type": "str", "choices": ["peer", "package"], "required": True},
+        "sources": {"type": "list", "elements": "str", "choices": ["peer", "package"], "default": ["peer", "package"]},
+        "found": {"type": "dict"},
+        "parents": {"type": "bool", "default": False},
+        "prove": {"type": "bool", "default": False},
         "accept": {"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
         "transport": TRANSPORT,
     },
@@ -43,21 +47,38 @@ _NOTHING = Offer(0, 0, "root", "root", 0, {}, None, "")
 def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     """The answer of the task: ``changed``, ``files`` with one result each; with ``failed`` and ``msg`` if one failed.
 
-    The action has given each of ``files`` an ``offer`` with ``by``, and ``content`` (base64) or the ``token`` of what
-    was staged; or a piece to ``stage``.
+    The action has given those of ``files`` that a peer has an ``offer`` with ``by``, and ``content`` (base64 of what
+    zlib made of it) or the ``token`` of what was staged; the others ``no_peer``, why; or a piece to ``stage``.
     """
     files, host = params["files"], setting.host
-    manner = Manner(params["accept"], setting.check_mode)
+    manner = Manner(params["accept"], setting.check_mode, params["parents"], params["prove"])
     try:
         if files and "stage" in files[0]:
             return _stage(files[0]["stage"], host)
-        if params["source"] == "package":
-            return summed_up([_from_package(need_from(fields), manner, setting.log, host) for fields in files])
-        return summed_up([supply(_delivery(fields, host), manner, setting.log, host) for fields in files])
+        return summed_up([_supplied(fields, params["sources"], manner, setting.log, host) for fields in files])
     except RescueError as error:
         return {"failed": True, "changed": False, "msg": DO_NOT + str(error)}
     except OSError as error:
         return {"failed": True, "changed": False, "msg": DO_NOT + "The file could not be written: %s." % fault(error)}
+
+
+def _supplied(
+    fields: Dict[str, Any], sources: List[str], manner: Manner, log: Callable[[str], None], host: Host
+) -> Dict[str, Any]:
+    """The result of the first source that has the file; else why each of them has not."""
+    need = need_from(fields)
+    results: List[Dict[str, Any]] = []
+    for source in sources:
+        if source == "package":
+            results.append(_from_package(need, manner, log, host))
+        elif "offer" in fields:
+            results.append(supply(_delivery(fields, host), manner, log, host))
+        else:
+            results.append(failed(need, fields["no_peer"], ["no_peer"]))
+        if results[-1]["status"] != "failed":
+            return results[-1]
+    msg = " ".join(result["msg"] for result in results)
+    return dict(results[0], msg=msg, refused=[reason for result in results for reason in result["refused"]])
 
 
 def _stage(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:
@@ -83,9 +104,9 @@ def _delivery(fields: Dict[str, Any], host: Host) -> Delivery:
     if "token" in fields:
         return Delivery(need, offer, list, by, partial(_staged, _token(fields).decode("ascii")))
     try:
-        content = base64.b64decode(fields.get("content") or "")
-    except (binascii.Error, ValueError) as error:
-        raise RescueError("The content of %s is not base64." % fields["path"]) from error
+        content = zlib.decompress(base64.b64decode(fields["content"])) if fields.get("content") else b""
+    except (binascii.Error, ValueError, zlib.error) as error:
+        raise RescueError("The content of %s did not arrive whole." % fields["path"]) from error
     return Delivery(need, offer, lambda: [content], by, partial(new_draft, host))
 
 

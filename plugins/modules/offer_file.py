@@ -5,17 +5,17 @@
 
 DOCUMENTATION = r"""
 module: offer_file
-short_description: Let a host offer files to another one that lost them
+short_description: Read files that other hosts lost from one that has them
 version_added: 1.0.0
 author:
   - procfs.rescue contributors (@procfs)
 description:
-  - Looks on the host that the task is delegated to for files that the host of the task lost, alive on disk or held by a process.
-  - A file is offered only with the very digest that the host that lost it gives, and from the same package in the same version and
-    architecture; a symlink only from the same release of the same distribution.
-  - The content is kept on the controller until the run ends. Each content is read from one host only, and each host is asked once, whoever
-    else needs the same.
-  - Nothing is changed on any host. A host that cannot be reached, or that has no such file, is no failure, the answer says why.
+  - Reads, from the host that the task is delegated to, files that others lost, alive on disk or held by a process.
+  - A host has what another needs if it said so with M(procfs.rescue.restore_file) and O(procfs.rescue.restore_file#module:offer) in this run, with the
+    very digest that the other's package database or the user gives, from the same package in the same version and architecture; a symlink only
+    with the same release of the same distribution. The lookup P(procfs.rescue.rescue_peers#lookup) names those.
+  - The content is kept on the controller until the run ends, and read from one host only, whoever else needs the same.
+  - Nothing is changed on any host. A host that cannot be reached, or that has the file no longer, is no failure, the answer says why.
   - The role P(procfs.rescue.rescue#role) does all of it.
 extends_documentation_fragment:
   - procfs.rescue._attributes
@@ -25,7 +25,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Asks as usual, and leaves the content where it is.
+      - Reads nothing.
   diff_mode:
     support: none
 options:
@@ -42,28 +42,27 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Ask other hosts of the play for what this one lost
+- name: Read what hosts of the play lost from those that have it
   procfs.rescue.offer_file:
-    files: "{{ lost }}"
-  delegate_to: "{{ item }}"
-  loop: "{{ query('procfs.rescue.rescue_peers', lost) }}"
-  vars:
-    lost: "{{ rescue_result | procfs.rescue.rescue_needs }}"
+    files: "{{ item.needs }}"
+  delegate_to: "{{ item.peer }}"
+  loop: "{{ query('procfs.rescue.rescue_peers') }}"
+  run_once: true
 """
 
 RETURN = r"""
 offers:
-  description: What was offered, or why nothing was, for each file that no other host had offered before.
+  description: How many bytes were read, or why none were, for each content that was not read before.
   type: list
   elements: dict
   returned: always
   sample:
     - path: /usr/bin/bash
-      offer: {"size": 1265648, "mode": "0755", "owner": "root", "group": "root", "source": "/usr/bin/bash"}
+      size: 1265648
     - path: /usr/bin/zsh
-      msg: it has no package with that path, not zsh 5.9-4+b2 amd64
+      msg: it broke off in the middle
       refused:
-        - version_differs
+        - unreachable
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -47,6 +47,17 @@ options:
       - Absolute path of a folder. Every deleted file that was below it is restored.
       - A file of more than 16 GiB that is nearly all hole is refused, since it takes long to read. Its own O(path) brings it back.
     type: str
+  path_prefixes:
+    description: The same for several folders. May be combined with O(files).
+    type: list
+    elements: str
+    default: []
+  packaged:
+    description:
+      - Whether below O(path_prefix) and O(path_prefixes) also what the host's packages have there, and nobody holds, is told as missing, with
+        RV(files[].needs) for M(procfs.rescue.supply_file). Configuration is left out.
+    type: bool
+    default: false
   dest:
     description:
       - Absolute path to copy the file to, instead of putting it back in place.
@@ -115,7 +126,6 @@ options:
     description:
       - Whether a folder that is gone is made again. It gets the owner, group and mode that C(dpkg-statoverride) or rpm's database has for it, else
         those of the nearest one that is there, except that only its owner may write. RV(files[].made) lists what was made.
-      - Over SFTP that cannot be done.
     type: bool
     default: false
     version_added: 1.0.0
@@ -138,6 +148,12 @@ options:
     description:
       - Whether a program that came back is started with C(--version), as root, without input, for 5 seconds at most. RV(files[].starts) tells
         what came of it. Only ELF programs that were asked for by name are tried, no libraries.
+    type: bool
+    default: false
+  offer:
+    description:
+      - Whether files that are there, or are restored, come with what other hosts could get of them (RV(files[].offer)): those with the very content
+        that the host's package database or the user vouches for. The lookup P(procfs.rescue.rescue_peers#lookup) knows of them until the run ends.
     type: bool
     default: false
 notes:
@@ -392,6 +408,12 @@ files:
         architecture: amd64
         manager: dpkg
         release: debian 12
+    offer:
+      description:
+        - What another host could get of the file. Besides the keys of RV(files[].needs) C(size), C(mode), C(owner), C(group), C(mtime_ns), C(xattrs)
+          and C(link) (base64), C(source) and the C(folders) around it.
+      type: dict
+      returned: with O(offer=true), for a file that is there or restorable, and proven
     made:
       description:
         - Folders that were made again with O(parents=true). C(metadata_by) is V(rpm) or V(dpkg-statoverride), or nothing where owner and mode are

@@ -36,13 +36,29 @@ options:
     type: list
     elements: dict
     required: true
-  source:
-    description: V(peer) for what other hosts offered in this run, V(package) for the installed package.
-    type: str
+  sources:
+    description: V(peer) for what other hosts offered in this run, V(package) for the installed package; what the first one has not the next one may.
+    type: list
+    elements: str
     choices:
       - peer
       - package
-    required: true
+    default:
+      - peer
+      - package
+  found:
+    description: What M(procfs.rescue.restore_file) or this module answered before. Then the answer is of all its files, and fails if any of them is missing.
+    type: dict
+  parents:
+    description:
+      - Whether a folder that is gone is made again, with owner, group and mode as dpkg-statoverride or rpm on the host records them, else as the peer has
+        them, else as the one around it.
+    type: bool
+    default: false
+  prove:
+    description: Whether a program that came back is started, as O(procfs.rescue.restore_file#module:prove) does it.
+    type: bool
+    default: false
   accept:
     description: Reasons to refuse that are waived, as O(procfs.rescue.restore_file#module:accept) takes them.
     type: list
@@ -61,7 +77,7 @@ EXAMPLES = r"""
 - name: Take what is lost out of the installed packages
   procfs.rescue.supply_file:
     files: "{{ rescue_result | procfs.rescue.rescue_needs }}"
-    source: package
+    sources: [package]
 """
 
 RETURN = r"""

@@ -6,16 +6,18 @@
 
 """What this run of Ansible knows of its hosts as sources for each other, in a folder that ends with the run.
 
-The hosts are worked on by processes of their own; files and their locks are what these have in common. Each content is
-read from one host only, whoever needs it, and each host that may offer it is asked once.
+The hosts are worked on by processes of their own; files and their locks are what these have in common. With its first
+answer each host says what it needs and what it has; each content is then read from one host only, whoever needs it.
 """
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
@@ -28,11 +30,18 @@ from ansible_collections.procfs.rescue.plugins.module_utils._verify import diges
 
 Fields = Mapping[str, Any]
 
-# What makes two hosts need the same.
-_SAME = ("path", "path_b64", "checksum", "package", "version", "architecture", "release")
+# Bytes of content that go in one module call; more goes in pieces of this size.
+PIECE = 8 * 1024 * 1024
 
-# As many are asked for one host at most.
-MOST = 5
+_PATH = ("path", "path_b64")
+
+# What makes a host a source of what another needs, besides the path.
+_BY_USER = ("checksum",)
+_BY_PACKAGE = ("checksum", "package", "version", "architecture")
+_OF_SYMLINKS = ("release", "package", "version", "architecture")
+
+# As many hosts are named at most when nobody is a source.
+_MOST = 5
 
 
 class PeerCache:
@@ -40,79 +49,80 @@ class PeerCache:
         # Ansible makes it for each run and removes it in the end, of whatever kind that is.
         self._top = os.path.join(constants.DEFAULT_LOCAL_TMP, "procfs-rescue")  # type: ignore[attr-defined]
 
-    # What restore_file said of each host.
+    def note(self, host: str, results: Iterable[Fields]) -> None:
+        """Keeps what restore_file said of a host: what it offers, and what it needs."""
+        for result in results:
+            for what in ("offer", "needs"):
+                if what in result:
+                    self._write(self._path(what, _key(result[what]), quote(host, "")), _json(result[what]))
+            if result["status"] != "failed":
+                # For whoever finds no source: what this one has instead.
+                self._write(self._path("has", _hash(result, _PATH), quote(host, "")), _json(result.get("offer")))
 
-    def note(self, host: str, asked: Iterable[Any], results: Iterable[Fields]) -> None:
-        """Keeps who has which files alive, under the names that were asked for, too; and who needs some."""
-        for name, result in zip(asked, results, strict=False):
-            if result["status"] in ("restored", "restorable", "present"):
-                for path in (str(name), result["path"]):
-                    self._write(self._path("alive", _name(path), quote(host, "")), b"")
-            elif "needs" in result:
-                self._write(self._path("needs", _name(result["path"]), quote(host, "")), b"")
+    def needs(self) -> list[dict[str, Any]]:
+        """One of each kind of what the hosts need."""
+        return [self._read("needs", key, self._names("needs", key)[0]) for key in self._names("needs")]
 
-    def donors(self, host: str, path: str) -> list[str]:
-        """Hosts that may have ``path`` alive, in the order in which ``host`` asks them: the load is spread evenly."""
-        alive = [name for name in self._hosts("alive", path) if name != host]
+    def donors(self, host: str, need: Fields) -> list[str]:
+        """Hosts that have what ``host`` needs, the one that it is to get it from first: the load is spread evenly."""
+        key = _key(need)
+        refused = self._names("refused", key)
+        alive = [name for name in self._names("offer", key) if name not in refused and name != quote(host, "")]
         if not alive:
             return []
-        needing = self._hosts("needs", path)
-        number = needing.index(host) if host in needing else 0
+        needing = self._names("needs", key)
+        number = needing.index(quote(host, "")) if quote(host, "") in needing else 0
         first = number % len(alive)
-        others = alive[first + 1 :] + alive[:first]
-        turn = number // len(alive) % max(len(others), 1)
-        return [alive[first], *others[turn:], *others[:turn]][:MOST]
+        return [unquote(name) for name in alive[first:] + alive[:first]]
 
-    def _hosts(self, what: str, path: str) -> list[str]:
-        try:
-            names = os.listdir(self._path(what, _name(path)))
-        except FileNotFoundError:
-            return []
-        return sorted(unquote(name) for name in names if not name.endswith(".part"))
+    def offer(self, host: str, need: Fields) -> dict[str, Any]:
+        return dict(self._read("offer", _key(need), quote(host, "")))
 
-    # What they offer.
+    def refuse(self, host: str, need: Fields, why: str) -> None:
+        """``host`` does not give what it offered."""
+        self._write(self._path("refused", _key(need), quote(host, "")), _json(why))
 
-    def offer(self, host: str, need: Fields) -> dict[str, Any] | None:
-        """What ``host`` answered: an ``offer``, or why it has none in ``msg``; None before it was asked."""
-        with suppress(FileNotFoundError), open(self._path("offers", _key(need), quote(host, "")), "rb") as file:
-            answer: dict[str, Any] = json.load(file)
-            return answer
-        return None
-
-    def is_offered(self, host: str, need: Fields) -> bool:
-        """Whether one that ``host`` would ask has offered it."""
-        return any("offer" in (self.offer(name, need) or {}) for name in self.donors(host, str(need["path"])))
-
-    def keep_offer(self, host: str, need: Fields, answer: Fields) -> None:
-        kept = {name: value for name, value in answer.items() if name != "content"}
-        self._write(self._path("offers", _key(need), quote(host, "")), json.dumps(kept).encode())
-
-    @contextmanager
-    def asking(self, host: str) -> Iterator[None]:
-        """Nobody else asks this host meanwhile."""
-        with self._locked(self._path("asking", quote(host, "")), fcntl.LOCK_EX):
-            yield
+    def why_none(self, host: str, need: Fields) -> list[str]:
+        """What the others of this run have in place of what ``host`` needs."""
+        key, path = _key(need), _hash(need, _PATH)
+        why = [f"{unquote(name)}: {self._read('refused', key, name)}" for name in self._names("refused", key)]
+        others = set(self._names("has", path)) - set(self._names("refused", key)) - {quote(host, "")}
+        for name in sorted(others)[:_MOST]:
+            why.append(f"{unquote(name)}: {_difference(self._read('has', path, name), need)}")  # noqa: PERF401
+        return why[:_MOST]
 
     # Content.
 
     def content(self, need: Fields) -> str | None:
         """The path of what was fetched and proven."""
-        path = self._path("content", _key(need))
+        path = self._path("content", _hash(need, _BY_USER))
         return path if os.path.exists(path) else None
 
-    @contextmanager
-    def fetching(self, need: Fields, wait: bool) -> Iterator[bool]:
-        """Whether it is for us to fetch the content, nobody else does meanwhile."""
-        try:
-            with self._locked(self._path("fetching", _key(need)), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)):
-                yield self.content(need) is None
-        except BlockingIOError:
-            yield False
+    def packed(self, need: Fields) -> str | None:
+        """The same as supply_file takes it, where it is not too large for that."""
+        with suppress(FileNotFoundError), open(self._path("content", _hash(need, _BY_USER) + ".packed")) as file:
+            return file.read()
+        return None
+
+    def read_from(self, need: Fields) -> str | None:
+        """The host that it was read from."""
+        with suppress(FileNotFoundError):
+            return str(self._read("content", _hash(need, _BY_USER) + ".from"))
+        return None
 
     @contextmanager
-    def new_content(self, need: Fields) -> Iterator[BinaryIO]:
+    def fetching(self, need: Fields) -> Iterator[bool]:
+        """Whether it is for us to fetch the content; nobody else does meanwhile."""
+        path = self._path("fetching", _hash(need, _BY_USER))
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        with open(path, "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.content(need) is None
+
+    @contextmanager
+    def new_content(self, need: Fields, host: str) -> Iterator[BinaryIO]:
         """A file that becomes the content if it has the digest that is needed. Raises RescueError."""
-        path = self._path("content", _key(need))
+        path = self._path("content", _hash(need, _BY_USER))
         part = f"{path}.{os.getpid()}.part"
         os.makedirs(os.path.dirname(part), 0o700, exist_ok=True)
         try:
@@ -122,6 +132,10 @@ class PeerCache:
                 algorithm, _separator, digest = need["checksum"].partition(":")
                 if digests(file.fileno(), [algorithm])[algorithm] != digest:
                     raise RescueError("what arrived has another digest")
+                if file.tell() <= PIECE:
+                    file.seek(0)
+                    self._write(f"{path}.packed", base64.b64encode(zlib.compress(file.read())))
+            self._write(f"{path}.from", _json(host))
             os.rename(part, path)
         finally:
             with suppress(FileNotFoundError):
@@ -130,6 +144,16 @@ class PeerCache:
     def _path(self, *names: str) -> str:
         return os.path.join(self._top, *names)
 
+    def _names(self, *folder: str) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(self._path(*folder)) if not name.endswith(".part"))
+        except FileNotFoundError:
+            return []
+
+    def _read(self, *names: str) -> Any:
+        with open(self._path(*names), "rb") as file:
+            return json.load(file)
+
     def _write(self, path: str, content: bytes) -> None:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         part = f"{path}.{os.getpid()}.part"
@@ -137,18 +161,34 @@ class PeerCache:
             file.write(content)
         os.rename(part, path)
 
-    @contextmanager
-    def _locked(self, path: str, operation: int) -> Iterator[None]:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        with open(path, "ab") as file:
-            fcntl.flock(file, operation)
-            yield
+
+def _difference(has: Fields | None, need: Fields) -> str:
+    if has is None:
+        return "what it has there is nothing that its package or a checksum vouches for"
+    if has["checksum"] is None and need["checksum"] is None and has["release"] != need["release"]:
+        return f"it runs {has['release'] or 'an unknown release'}, not {need['release'] or 'a known release'}"
+    if any(has[name] != need[name] for name in ("package", "version", "architecture")):
+        return f"it has {_version(has)}, not {_version(need)}"
+    return f"it has a file with {has['checksum'] or 'no digest'} there, not with {need['checksum'] or 'none'}"
 
 
-def _name(path: str) -> str:
-    """A path may be longer than a name, and has any bytes in it."""
-    return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
+def _version(fields: Fields) -> str:
+    if not fields["package"]:
+        return "no package with that path"
+    return f"{fields['package']} {fields['version']} {fields['architecture']}"
 
 
-def _key(need: Fields) -> str:
-    return hashlib.sha256(json.dumps([need.get(name) for name in _SAME]).encode()).hexdigest()
+def _key(fields: Fields) -> str:
+    """The same for what a host needs and for what is a source of it."""
+    if fields["checksum"] is None:
+        return _hash(fields, _PATH + _OF_SYMLINKS)
+    return _hash(fields, _PATH + (_BY_PACKAGE if fields["checksum_by"] == "package" else _BY_USER))
+
+
+def _hash(fields: Fields, names: Iterable[str]) -> str:
+    """Paths may be longer than a name, and have any bytes in them."""
+    return hashlib.sha256(_json([fields.get(name) for name in names])).hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode("ascii")

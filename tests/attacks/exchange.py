@@ -172,7 +172,7 @@ def run(way: str, exchange: Callable[[], None], when: int) -> tuple[list[str], s
         before, inode = tree(VICTIM), os.stat(FOLDER).st_ino
         known = descriptors()
         with Calls(when, exchange) as calls:
-            (result,) = restore([{"path": PATH}], None, WAYS[way], lambda _line: None, calls.host)
+            (result,) = restore([{"path": PATH}], WAYS[way], lambda _line: None, calls.host)
         # An exchange that fails does so inside of the product, before a close(2) as well.
         for fd in descriptors() - known:
             os.close(fd)

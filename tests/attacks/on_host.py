@@ -38,7 +38,7 @@ def main() -> None:
     if request.get("believing"):
         vars(_scan)["_Visit"]._mounts_are_believed = lambda _visit: True
     if "requests" in request:
-        answer: Any = restore(request["requests"], None, Terms(accept=request["accept"]), lambda _line: None)
+        answer: Any = restore(request["requests"], Terms(accept=request["accept"]), lambda _line: None)
     else:
         facts = gather(Filters())
         entries = facts["deleted_files"]

@@ -27,7 +27,15 @@ NEVER_FAILING = {"exit_group", "getegid", "geteuid", "getgid", "getpid", "getppi
 CHANGING = {
     *("copy_file_range", "fchmod", "fchown", "fsetxattr", "fsync", "ftruncate", "ioctl", "link", "linkat", "mkdir"),
     *("mkdirat", "pwrite64", "rename", "renameat", "renameat2", "rmdir", "sendfile", "unlink", "unlinkat", "utimensat"),
-    *("copy-data", "fsync@openssh.com", "hardlink@openssh.com", "posix-rename@openssh.com", "remove", "setstat", "write"),
+    *(
+        "copy-data",
+        "fsync@openssh.com",
+        "hardlink@openssh.com",
+        "posix-rename@openssh.com",
+        "remove",
+        "setstat",
+        "write",
+    ),
 }
 
 

@@ -37,7 +37,9 @@ class Trial(NamedTuple):
 def trial(situation: Situation, top: Path, point: Point | None = None) -> Trial:
     with lost(situation, top) as this:
         calls: list[Call] = []
-        end = over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(situation, calls, point))
+        end = (
+            over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(situation, calls, point))
+        )
         reached = point is None or _count(calls, point.name) >= point.number
         wrong = []
         if point is not None and reached and end.was_killed != (point.fault in (KILL, CUT, LOST)):

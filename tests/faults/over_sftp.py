@@ -15,7 +15,9 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from paramiko import sftp
 
-from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import RESTORE_SPEC, run_restore
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_spec import RESTORE_SPEC, checked
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_task import run
+from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe, SessionError
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
 from faults.situations import FOLDER, Lost
@@ -64,7 +66,7 @@ class FaultyClient(Client):
 def module(this: Lost, calls: list[Call], point: Point | None) -> End:
     options = this.options()
     check_mode = options.pop("_ansible_check_mode", False)
-    params = ArgumentSpecValidator(**RESTORE_SPEC).validate(options).validated_parameters
+    params = checked(ArgumentSpecValidator(**RESTORE_SPEC).validate(options).validated_parameters)
 
     def connect() -> Client:
         client = FaultyClient(Pipe([SERVER], 10), calls, point)
@@ -74,7 +76,7 @@ def module(this: Lost, calls: list[Call], point: Point | None) -> End:
 
     try:
         with sftp_host(connect) as host:
-            answer = run_restore(params, check_mode, False, lambda _line: None, host)
+            answer = run(params, Setting(check_mode, False, lambda _line: None, host))
     except OSError as error:  # as the action plugin has it
         answer = {"failed": True, "msg": str(error)}
     return End(signal.SIGKILL if point and point.fault in (CUT, LOST) else 0, json.dumps(answer).encode())

@@ -178,7 +178,7 @@ def over_sftp(own_fleet):
 
     def restore_so(requests, accept):
         with sftp_host(lambda: Client(Pipe(command, 10))) as backend:
-            return restore(requests, None, Terms(accept=accept), print, backend)
+            return restore(requests, Terms(accept=accept), print, backend)
 
     return restore_so
 

@@ -98,7 +98,7 @@ def connect(host, left=None, limit=10):
 
 def restored_over(client, path, **terms):
     with sftp_host(lambda: client) as backend:
-        return restore([{"path": path}], None, Terms(**terms), print, backend)
+        return restore([{"path": path}], Terms(**terms), print, backend)
 
 
 def inside(host, path):
@@ -317,7 +317,7 @@ def test_a_file_system_that_never_answers_is_got_around(host, lab, hold):
         lose(host, hold, f"{lab}/file")
         started = time.monotonic()
         with sftp_host(lambda: connect(host, limit=2)) as backend:
-            (result,) = restore([{"path": f"{lab}/file"}], None, Terms(), print, backend)
+            (result,) = restore([{"path": f"{lab}/file"}], Terms(), print, backend)
             assert result["status"] == "restored", result["msg"]
             assert time.monotonic() - started < 15
             seen = backend.scan(lambda _sighting: False, Effort())

@@ -69,7 +69,7 @@ def all_back(requests: list[Result], way: Way = by_itself, **terms: Any) -> list
 
     def work() -> list[Result]:
         with way() as host:
-            return restore(requests, None, Terms(**terms), lambda _line: None, host)
+            return restore(requests, Terms(**terms), lambda _line: None, host)
 
     return in_child(work, seconds=300)
 

@@ -66,7 +66,8 @@ def restored(*requests: Result, below: Path | None = None, host: Host = LOCAL, *
     """The results; and no descriptor stays open but the pins."""
     log: list[str] = []
     before = set(os.listdir("/proc/self/fd"))
-    results = restore(requests, None if below is None else os.fsencode(below), Terms(**terms), log.append, host)
+    prefix = [] if below is None else [{"path_prefix": str(below), "packaged": False}]
+    results = restore([*requests, *prefix], Terms(**terms), log.append, host)
     for fd in set(os.listdir("/proc/self/fd")) - before:
         text = os.readlink(f"/proc/self/fd/{fd}")
         assert text.endswith(" (deleted)") or not text.startswith("/"), text
@@ -595,7 +596,7 @@ def test_a_database_that_cannot_be_asked_proves_nothing_and_is_told(
     (owned / "tool.list").unlink()
     (owned / "tool.list").mkdir()
     warnings: list[str] = []
-    (result,) = restore([{"path": f"{top}/tool"}], None, Terms(), print, local_host(warnings.append))
+    (result,) = restore([{"path": f"{top}/tool"}], Terms(), print, local_host(warnings.append))
     assert (result["status"], result["content_by"], result["dropped"]) == ("restored", "none", ["setuid"])
     assert warnings[0].startswith("The package database could not be asked: Is a directory.")
 
@@ -634,7 +635,7 @@ def test_a_folder_is_swept_once_for_all_files_in_it(
 
 def test_a_prefix_is_absolute() -> None:
     with pytest.raises(_restore.RescueError) as caught:
-        restore([], b"etc", Terms(check_mode=True), print)
+        restore([{"path_prefix": "etc", "packaged": False}], Terms(check_mode=True), print)
     assert str(caught.value) == "path_prefix must be absolute: etc"
 
 
@@ -666,7 +667,7 @@ def test_the_log_has_one_line_for_each_file(top: Path, lose: Callable[..., Held]
 
     def lines() -> list[str]:
         log: list[str] = []
-        restore([{"path": f"{top}/a\nb"}, {"path": f"{top}/unknown"}], None, Terms(), log.append)
+        restore([{"path": f"{top}/a\nb"}, {"path": f"{top}/unknown"}], Terms(), log.append)
         return log
 
     assert in_child(lines) == [f"restored {top}/a\\nb from {held.link} (inode {inode})"]
@@ -690,8 +691,7 @@ def test_more_files_than_descriptors(top: Path, holders: Holders) -> None:
     def few() -> list[str]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 256))
         return [
-            result["status"]
-            for result in restore([{"path": str(path)} for path in paths], None, Terms(), lambda _: None)
+            result["status"] for result in restore([{"path": str(path)} for path in paths], Terms(), lambda _: None)
         ]
 
     assert in_child(few) == ["restored"] * number
@@ -704,7 +704,7 @@ def test_without_root_nothing_is_pretended(open_to_all: Path, holders: Holders) 
     (top / "tool").unlink()
 
     def try_it() -> Result:
-        return restore([{"path": str(top / "tool")}], None, Terms(), print)[0]
+        return restore([{"path": str(top / "tool")}], Terms(), print)[0]
 
     result = in_child(try_it, user=NOBODY)
     assert (result["status"], result["refused"]) == ("failed", ["not_held"])

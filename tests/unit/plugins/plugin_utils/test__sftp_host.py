@@ -39,8 +39,8 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
 @pytest.fixture
 def restored(host: Host) -> Callable[..., list[dict[str, Any]]]:
     def run(*requests: dict[str, Any], below: Path | None = None, **terms: Any) -> list[dict[str, Any]]:
-        prefix = None if below is None else os.fsencode(below)
-        return restore(requests, prefix, Terms(**terms), lambda _line: None, host)
+        prefix = [] if below is None else [{"path_prefix": str(below), "packaged": False}]
+        return restore([*requests, *prefix], Terms(**terms), lambda _line: None, host)
 
     return run
 

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""Where a file is to go: its folder is made ready, and once it has its name that is looked at."""
+
+import errno
+import os
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, Set, Tuple
+
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Target
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+
+
+@contextmanager
+def folder_there(target: Target, swept: Set[Tuple[int, int]], host: Host) -> Iterator[Tuple[Target, Tuple[Made, ...]]]:
+    """``target`` with the folders that it misses, which are taken away again if the block fails. Raises RescueError."""
+    if not target.missing:
+        yield target, ()
+        return
+    try:
+        host.sweep_once(target.folder.fd, swept)
+        folder, made = host.make_folders(target.folder.fd, target.missing)
+    except OSError as error:
+        raise RescueError("%s could not be made again: %s." % (printable(target.folder.path), fault(error))) from error
+    try:
+        paths = [ancestor.path for ancestor in target.folder.ancestors[-len(made) :]]
+        told = tuple(one._replace(path=path) for one, path in zip(made, paths))
+        yield Target(target.folder._replace(fd=folder), target.name), told
+    except Exception:
+        host.unmake_folders(target.folder.fd, made)
+        raise
+    finally:
+        host.close(folder)
+
+
+def prove(result: Dict[str, Any], path: bytes, host: Host) -> None:
+    """Adds to the result of a program that came back whether it ``starts``, None where that is not tried."""
+    started = None
+    with suppress(OSError, RescueError):
+        target = host.open_target(path, {})
+        try:
+            fd = host.open_file(target.folder.fd, target.name)
+            if fd is not None:
+                try:
+                    started = host.does_start(fd, target.name)
+                finally:
+                    host.close(fd)
+        finally:
+            host.close(target.folder.fd)
+    result["starts"] = started
+    if started is False:
+        result["msg"] += " But it does not start: look for the libraries that it needs (ldd)."
+
+
+def check_named(fd: int, target: Target, host: Host) -> None:
+    """Whether the file that was just named has its name. Raises RescueError."""
+    try:
+        named = host.is_named(fd, target.folder.fd, target.name)
+    except OSError as error:
+        raise RescueError(
+            "%s is there again and complete, but could not be looked at: %s." % (printable(target.path), fault(error))
+        ) from error
+    if not named:
+        raise RescueError("%s was taken away or replaced the moment it came back." % printable(target.path))
+
+
+def not_synced(target: Target, error: OSError) -> RescueError:
+    return RescueError(
+        "%s is there again and complete, but its folder could not be written to the disk: %s. Until sync(1) "
+        "succeeds its name may be lost when the host goes down." % (printable(target.path), fault(error))
+    )
+
+
+def check_room(target: Target, needed: int, host: Host) -> None:
+    """A rescue must not fill the disk of a host in trouble to the brim only to fail then.
+
+    ``needed`` is in bytes. Raises RescueError, OSError.
+    """
+    room = host.room(target.folder.fd)
+    if room.read_only:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if room.free is not None and needed > room.free:
+        raise RescueError(
+            "%s needs %d bytes, its file system has %d free: free some, or restore to another file system with dest."
+            % (printable(target.path), needed, room.free)
+        )
