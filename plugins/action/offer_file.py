@@ -111,6 +111,6 @@ class ActionModule(ActionBase):
                 self._cache.new_content(need, self._peer) as file,
             ):
                 file.writelines(host.content(fd))
-            return {"size": host.size(fd)}
+                return {"size": file.tell()}
         except RescueError as error:
             return {"msg": str(error), "refused": error.reasons}

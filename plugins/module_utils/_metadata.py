@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._names import is_exact, printable
 
-_CAPABILITY = "security.capability"
+CAPABILITY = "security.capability"
 
 # A file system without them; one that was taken away meanwhile.
 _NO_XATTRS = (errno.EOPNOTSUPP, errno.ENODATA)
@@ -51,12 +51,12 @@ class Metadata(NamedTuple):
         """What gives whoever runs the file rights that the caller does not have."""
         named = (("setuid", self.mode & stat.S_ISUID), ("setgid", self.mode & stat.S_ISGID))
         found = [name for name, bit in named if bit]
-        return tuple(found + (["capabilities"] if _CAPABILITY in self.xattrs else []))
+        return tuple(found + (["capabilities"] if CAPABILITY in self.xattrs else []))
 
     def without_privileges(self) -> "Metadata":
         return self._replace(
             mode=self.mode & ~(stat.S_ISUID | stat.S_ISGID),
-            xattrs={name: value for name, value in self.xattrs.items() if name != _CAPABILITY},
+            xattrs={name: value for name, value in self.xattrs.items() if name != CAPABILITY},
         )
 
     def as_own(self, uid: int, gid: int) -> "Metadata":
@@ -145,7 +145,7 @@ def _inherited(fd: int, wanted: Metadata) -> List[str]:
 
 
 def _capability_last(name: str) -> bool:
-    return name == _CAPABILITY
+    return name == CAPABILITY
 
 
 def repairs(path: bytes, original: Metadata, missing: Iterable[str]) -> List[str]:
@@ -157,9 +157,9 @@ def repairs(path: bytes, original: Metadata, missing: Iterable[str]) -> List[str
         commands.append("chown %d:%d" % (original.uid, original.gid))
     if owner or lacks & {"mode", "setuid", "setgid"}:
         commands.append("chmod %04o" % original.mode)
-    if (owner or lacks & {"capabilities", _CAPABILITY}) and _CAPABILITY in original.xattrs:
-        value = binascii.hexlify(original.xattrs[_CAPABILITY]).decode("ascii")
-        commands.append("setfattr -n %s -v 0x%s" % (_CAPABILITY, value))
+    if (owner or lacks & {"capabilities", CAPABILITY}) and CAPABILITY in original.xattrs:
+        value = binascii.hexlify(original.xattrs[CAPABILITY]).decode("ascii")
+        commands.append("setfattr -n %s -v 0x%s" % (CAPABILITY, value))
     return [_on(path, command) for command in commands]
 
 

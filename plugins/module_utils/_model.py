@@ -220,12 +220,16 @@ class Installed(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What a package database says of owner and mode: names, or numbers as text; ``by`` says which one."""
+    """What a package database says of owner and mode: names, or numbers as text; ``by`` says which one.
+
+    ``capabilities`` tells whether the file has any, None where that is not known.
+    """
 
     mode: int
     owner: str
     group: str
     by: str
+    capabilities: Optional[bool] = None
 
 
 class Target(NamedTuple):

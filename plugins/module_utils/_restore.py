@@ -99,12 +99,14 @@ class _Job:
         self.target: Optional[Target] = None
         # Its place, and who says what belongs there, where it is not there.
         self.lost: Optional[Tuple[bytes, Optional[Witness]]] = None
+        self.asked: Optional[bytes] = None
         # What other hosts could get of it while it has no name.
         self.offer: Optional[Offer] = None
         self.result: Result = {}
 
     def understand(self, request: Dict[str, Any]) -> Result:
         self.wish = wish_from(request)
+        self.asked = self.wish.path
         self.what = self.wish.link or self.what if self.wish.path is None else printable(self.wish.path)
         return {}
 
@@ -185,21 +187,31 @@ class _Rescue:
         """What other hosts could get of what is there: the very content that a package or the user vouches for."""
         alive: List[Tuple[Result, Offer, bytes, Optional[Witness]]] = []
         for job in jobs:
-            path = job.wish.path
-            if (
-                job.result["status"] not in ("present", "restored", "restorable")
-                or not job.wish.in_place
-                or path is None
-            ):
+            if job.result["status"] == "failed" or not job.wish.in_place or job.wish.path is None:
                 continue
-            witness = job.wish.checksum or witnesses.get(path)
-            with suppress(OSError, RescueError):  # it is no source then
-                offer = job.offer or offer_alive(Need(path, witness, None, ""), self.host)
-                if offer is not None:
-                    alive.append((job.result, offer, path, witness))
+            witness = job.wish.checksum or witnesses.get(job.wish.path)
+            named = [(job.wish.path, witness)]
+            named += [(path, None) for path in self._symlink(job.asked) if path != job.wish.path]
+            job.result["offers"] = []
+            for path, known in named:
+                with suppress(OSError, RescueError):  # it is no source then
+                    offer = job.offer if path == job.wish.path else None
+                    offer = offer or offer_alive(Need(path, known, None, ""), self.host)
+                    if offer is not None:
+                        alive.append((job.result, offer, path, known))
         needs = self._needs([(path, witness) for _result, _offer, path, witness in alive])
         for (result, offer, _path, _witness), need in zip(alive, needs):
-            result["offer"] = dict(need_fields(need), **offer_fields(offer))
+            result["offers"].append(dict(need_fields(need), **offer_fields(offer)))
+
+    def _symlink(self, path: Optional[bytes]) -> List[bytes]:
+        """The name that was asked for, where it may be a symlink to what has been found."""
+        if path is None:
+            return []
+        with suppress(OSError, RescueError):
+            folder = self.host.open_folder(os.path.dirname(path), self.mounts)
+            self.host.close(folder.fd)
+            return [os.path.join(folder.path, os.path.basename(path))]
+        return []
 
     def _needs(self, places: Sequence[Sequence[Any]]) -> List[Need]:
         """For each path and witness what a host must have to be a source of it."""

@@ -85,10 +85,12 @@ def rpm_installed(names: Set[bytes]) -> Dict[bytes, Installed]:
 
 def rpm_recorded(name: bytes) -> Optional[Recorded]:
     """What the database says of a file's owner and mode. Raises as `rpm_witnesses`."""
-    for line in _told_of([name], "[%{FILENAMES}\\t%{FILEMODES}\\t%{FILEUSERNAME}\\t%{FILEGROUPNAME}\\n]"):
-        called, *fields = line.rsplit(b"\t", 3)
-        if called == name and len(fields) == 3 and fields[0].isdigit():
-            return Recorded(stat.S_IMODE(int(fields[0])), printable(fields[1]), printable(fields[2]), "rpm")
+    form = "[%{FILENAMES}\\t%{FILEMODES}\\t%{FILEUSERNAME}\\t%{FILEGROUPNAME}\\t%{FILECAPS}\\n]"
+    for line in _told_of([name], form):
+        called, *fields = line.rsplit(b"\t", 4)
+        if called == name and len(fields) == 4 and fields[0].isdigit():
+            mode, owner, group = stat.S_IMODE(int(fields[0])), printable(fields[1]), printable(fields[2])
+            return Recorded(mode, owner, group, "rpm", fields[3].strip() not in (b"", b"(none)", b"="))
     return None
 
 

@@ -26,7 +26,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     sentence,
     standing,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import CAPABILITY, Metadata, repairs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Missing, Recorded, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields
@@ -197,7 +197,10 @@ def _metadata(delivery: Delivery, recorded: Optional[Recorded], host: Host) -> M
     if recorded is not None:
         mode, owner, group = recorded.mode, recorded.owner, recorded.group
     uid, gid = number_of(owner, host.user_names(), "user"), number_of(group, host.group_names(), "group")
-    return Metadata(mode, uid, gid, offer.mtime_ns, offer.mtime_ns, offer.xattrs)
+    xattrs = dict(offer.xattrs)
+    if recorded is not None and recorded.capabilities is False:
+        xattrs.pop(CAPABILITY, None)
+    return Metadata(mode, uid, gid, offer.mtime_ns, offer.mtime_ns, xattrs)
 
 
 def _file(metadata: Metadata) -> File:
@@ -242,6 +245,7 @@ def _told(
         group=reporter.group(metadata.gid),
         mode="%04o" % metadata.mode,
         mtime=metadata.mtime_ns / 1e9,
+        dropped=["capabilities"] if CAPABILITY in delivery.offer.xattrs and CAPABILITY not in metadata.xattrs else [],
         not_kept=not_kept,
         usable=not fix,
         fix=fix,

@@ -152,7 +152,7 @@ options:
     default: false
   offer:
     description:
-      - Whether files that are there, or are restored, come with what other hosts could get of them (RV(files[].offer)): those with the very content
+      - Whether files that are there, or are restored, come with what other hosts could get of them (RV(files[].offers)): those with the very content
         that the host's package database or the user vouches for. The lookup P(procfs.rescue.rescue_peers#lookup) knows of them until the run ends.
     type: bool
     default: false
@@ -408,12 +408,13 @@ files:
         architecture: amd64
         manager: dpkg
         release: debian 12
-    offer:
+    offers:
       description:
-        - What another host could get of the file. Besides the keys of RV(files[].needs) C(size), C(mode), C(owner), C(group), C(mtime_ns), C(xattrs)
-          and C(link) (base64), C(source) and the C(folders) around it.
-      type: dict
-      returned: with O(offer=true), for a file that is there or restorable, and proven
+        - What another host could get of the file, and of the symlink that was asked for. Besides the keys of RV(files[].needs) C(size), C(mode),
+          C(owner), C(group), C(mtime_ns), C(xattrs) and C(link) (base64), C(source) and the C(folders) around it. Empty where nothing proves it.
+      type: list
+      elements: dict
+      returned: with O(offer=true), for a file that is there or restorable
     made:
       description:
         - Folders that were made again with O(parents=true). C(metadata_by) is V(rpm) or V(dpkg-statoverride), or nothing where owner and mode are

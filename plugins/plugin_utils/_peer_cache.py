@@ -52,12 +52,15 @@ class PeerCache:
     def note(self, host: str, results: Iterable[Fields]) -> None:
         """Keeps what restore_file said of a host: what it offers, and what it needs."""
         for result in results:
-            for what in ("offer", "needs"):
-                if what in result:
-                    self._write(self._path(what, _key(result[what]), quote(host, "")), _json(result[what]))
-            if result["status"] != "failed":
-                # For whoever finds no source: what this one has instead.
-                self._write(self._path("has", _hash(result, _PATH), quote(host, "")), _json(result.get("offer")))
+            if "needs" in result:
+                self._write(self._path("needs", _key(result["needs"]), quote(host, "")), _json(result["needs"]))
+            offers = result.get("offers", [])
+            for offer in offers:
+                self._write(self._path("offer", _key(offer), quote(host, "")), _json(offer))
+            # For whoever finds no source: what this one has instead.
+            has = {_hash(result, _PATH): None, **{_hash(offer, _PATH): offer for offer in offers}}
+            for path, offer in has.items() if result["status"] != "failed" else ():
+                self._write(self._path("has", path, quote(host, "")), _json(offer))
 
     def needs(self) -> list[dict[str, Any]]:
         """One of each kind of what the hosts need."""

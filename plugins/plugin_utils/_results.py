@@ -27,7 +27,8 @@ def merged(answer: Answer, later: Answer | Iterable[Answer] = (), looked: bool =
             if file["status"] == "restorable":
                 why = _NOT_A_SOURCE % file["path"]
                 file.update(status="failed", changed=False, msg=why, refused=["not_a_source"])
-    result = dict(answer)
+    # Nothing else: what failed_when and the like made of an answer is not said of this one.
+    result: dict[str, Any] = {name: answer[name] for name in ("way", "ways_closed") if name in answer}
     for one in answers:
         for file in one.get("files", ()):
             known = files.get(_path(file))
@@ -38,7 +39,7 @@ def merged(answer: Answer, later: Answer | Iterable[Answer] = (), looked: bool =
                 known.update(file, msg=f"{known['msg']} {file['msg']}", refused=[*known["refused"], *file["refused"]])
             else:
                 files[_path(file)] = file
-        result.update((name, one[name]) for name in ("way", "ways_closed") if name in one and name not in answer)
+        result = {**{name: one[name] for name in ("way", "ways_closed") if name in one}, **result}
     # An answer without files says why it has none; where it was not answered at all nothing is known to be fine.
     sentences = [
         str(one["msg"]).replace(DO_NOT, "") for one in (answer, *answers) if "files" not in one and "msg" in one
@@ -49,7 +50,6 @@ def merged(answer: Answer, later: Answer | Iterable[Answer] = (), looked: bool =
     else:
         result["files"] = list(files.values())
     result["changed"] = any(file["changed"] for file in files.values())
-    result.pop("msg", None)
     if sentences:
         result["msg"] = DO_NOT + " ".join(sentences)
     result["failed"] = bool(sentences)

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Installed, Recorded, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields, need_from
-from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, offer_fields, offer_from, offered
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, offer_alive, offer_fields, offer_from
+from ansible_collections.procfs.rescue.plugins.module_utils._offer_task import offered
 from ansible_collections.procfs.rescue.plugins.module_utils._pin import keep_open
 from ansible_collections.procfs.rescue.plugins.module_utils._prove import does_start
 from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
-from unit.plugins.holders import Holders
+from unit.plugins.holders import Holders, wait_until
 
 ABC = Witness("package", "md5", "900150983cd24fb0d6963f7d28e17f72", "tool")
 TOOL = Installed("tool", "1.0", "all", "dpkg")
@@ -46,14 +45,22 @@ def knowing(path: Path, recorded: Recorded | None = None, witness: Witness | Non
     )
 
 
-def delivered(path: Path, host: Host, content: bytes = b"abc", offer: Offer = OFFER, **need: Any) -> dict[str, Any]:
+def delivered(
+    path: Path,
+    host: Host,
+    content: bytes = b"abc",
+    offer: Offer = OFFER,
+    parents: bool = False,
+    prove: bool = False,
+    **need: Any,
+) -> dict[str, Any]:
     needed = Need(os.fsencode(path), ABC, TOOL, "debian 12")._replace(**need)
 
     def draft_in(at: int) -> Any:
         return new_draft(host, at)
 
     given = Delivery(needed, offer, lambda: [content], "peer web3", draft_in)
-    return supply(given, Manner([], False), lambda _line: None, host)
+    return supply(given, Manner([], False, parents, prove), lambda _line: None, host)
 
 
 def test_what_a_peer_gave(folder: Path) -> None:
@@ -126,7 +133,9 @@ def test_needs_and_offers_survive_the_way() -> None:
     assert need_from(need_fields(need)) == need
     symlink = Need(b"/bin/sh", None, None, "")
     assert need_from(need_fields(symlink)) == symlink
-    offer = OFFER._replace(xattrs={"security.capability": b"\0\xff"}, link=b"\xfe")
+    offer = OFFER._replace(
+        xattrs={"security.capability": b"\0\xff"}, link=b"\xfe", folders=((b"/bin/\xff", "root", "adm", 0o2750),)
+    )
     assert offer_from(offer_fields(offer)) == offer
     for broken in ({}, {**offer_fields(offer), "mode": "rwx"}, {**offer_fields(offer), "xattrs": 1}):
         with pytest.raises(RescueError):
@@ -142,15 +151,85 @@ def test_an_offer(folder: Path) -> None:
     host = knowing(path)
     with offered(need, host) as (offer, fd):
         assert (offer.size, offer.owner, os.pread(fd, 9, 0)) == (3, "root", b"abc")
-    for other in (TOOL._replace(version="2.0"), TOOL._replace(architecture="arm64")):
-        with (
-            pytest.raises(RescueError, match=r"it has tool 1\.0 all, not tool"),
-            offered(need._replace(installed=other), host),
-        ):
-            pass
+    assert offer_alive(need, host) == offer
+    assert [one[:3] for one in offer.folders] == [(b"/root", "root", "root"), (os.fsencode(folder), "root", "root")]
     path.write_bytes(b"abd")
+    assert offer_alive(need, host) is None
     with pytest.raises(RescueError), offered(need, host):
         pass
+
+
+def test_an_offer_of_what_is_only_held(folder: Path, holders: Holders) -> None:
+    path = folder / "tool"
+    path.write_bytes(b"abc")
+    path.chmod(0o4755)
+    os.setxattr(path, "user.note", b"kept")
+    pid = holders.open(path, os.O_RDONLY).pid
+    path.unlink()
+    need = Need(os.fsencode(path), ABC, TOOL, "debian 12")
+    host = knowing(path)
+    assert offer_alive(need, host) is None
+    with offered(need, host) as (offer, fd):
+        assert os.pread(fd, 9, 0) == b"abc" and offer.source.startswith(f"/proc/{pid}/fd/")
+        assert (offer.mode, offer.xattrs["user.note"]) == (0o4755, b"kept")
+
+
+def test_extended_attributes_come_along(folder: Path) -> None:
+    path = folder / "tool"
+    result = delivered(path, knowing(path), offer=OFFER._replace(xattrs={"user.note": b"kept"}))
+    assert result["status"] == "restored" and os.getxattr(path, "user.note") == b"kept"
+
+
+@pytest.mark.parametrize(("recorded", "kept"), [(None, True), (True, True), (False, False)])
+def test_capabilities_that_rpm_does_not_know_of_do_not_come(folder: Path, recorded: bool | None, kept: bool) -> None:
+    path = folder / "tool"
+    capability = bytes.fromhex("0100000200200000000000000000000000000000")
+    record = Recorded(0o755, "root", "root", "rpm", recorded)
+    result = delivered(path, knowing(path, record), offer=OFFER._replace(xattrs={"security.capability": capability}))
+    assert result["status"] == "restored"
+    assert ("security.capability" in os.listxattr(path)) is kept
+    assert result["dropped"] == ([] if kept else ["capabilities"])
+
+
+def test_a_folder_that_is_gone_is_made_as_the_peer_has_it(folder: Path) -> None:
+    path = folder / "new" / "newer" / "tool"
+    known = (os.fsencode(path.parent.parent), "root", "daemon", 0o2750)
+    offer = OFFER._replace(folders=(known, (os.fsencode(path.parent), "nobody there", "root", 0o7)))
+    assert delivered(path, knowing(path), offer=offer)["refused"] == ["folder_gone"]
+    result = delivered(path, knowing(path), offer=offer, parents=True)
+    assert result["status"] == "restored" and path.read_bytes() == b"abc"
+    assert [one["metadata_by"] for one in result["made"]] == ["peer web3", None]
+    assert "new is new, root:daemon 2750 as peer web3 has it." in result["msg"]
+    assert (path.parent.parent.stat().st_mode & 0o7777, path.parent.parent.stat().st_gid) == (0o2750, 1)
+
+
+def test_a_new_folder_goes_again_where_the_file_did_not_come(folder: Path) -> None:
+    path = folder / "new" / "tool"
+    assert delivered(path, knowing(path), content=b"abd", parents=True)["refused"] == ["superseded"]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_that_came_back_meanwhile_is_left_alone(folder: Path) -> None:
+    path = folder / "tool"
+    host = knowing(path)
+
+    def publish(*_arguments: Any) -> None:
+        path.write_bytes(b"theirs")
+        raise FileExistsError
+
+    result = delivered(path, host._replace(publish=publish))
+    assert result["status"] == "present" and "came back" in result["msg"] and path.read_bytes() == b"theirs"
+
+
+def test_what_came_is_started(folder: Path) -> None:
+    path = folder / "tool"
+    host = knowing(path)
+    broken = delivered(path, host._replace(does_start=lambda _fd, _name: False), prove=True)
+    assert broken["starts"] is False and "does not start" in broken["msg"]
+    path.unlink()
+    assert delivered(path, host, prove=True)["starts"] is None
+    path.unlink()
+    assert "starts" not in delivered(path, host)
 
 
 @pytest.mark.parametrize(("program", "starts"), [("/usr/bin/true", True), ("/bin/sh", True), ("script", None)])
@@ -184,9 +263,11 @@ def test_a_pinned_file_outlives_its_holder(tmp_path: Path, holders: Holders) -> 
     assert keep_open(seen.sightings, 30) == 1
     LOCAL.unpin(seen.sightings)
     holders.end(pid)
-    held = [one for one in LOCAL.scan(lambda _one: False, NORMAL).sightings if one.host_path == os.fsencode(path)]
-    assert [one.process.comm for one in held] == [b"procfs-rescue"] and stat.S_ISREG(held[0].file.mode)
+
+    def held() -> list[bytes]:
+        seen = LOCAL.scan(lambda _one: False, NORMAL)
+        return [one.process.comm for one in seen.sightings if one.host_path == os.fsencode(path)]
+
+    wait_until(lambda: held() == [b"procfs-rescue"])  # it takes its name when it runs
     path.write_bytes(b"")  # it is there again: then it lets go
-    until = time.monotonic() + 5
-    while any(one.host_path == os.fsencode(path) for one in LOCAL.scan(lambda _one: False, NORMAL).sightings):
-        assert time.monotonic() < until
+    wait_until(lambda: not held())

@@ -10,6 +10,8 @@ import base64
 import io
 import json
 import sys
+import syslog
+import zlib
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,20 @@ def test_contents_go_into_no_log_and_not_back(
 ) -> None:
     logged: list[str] = []
     monkeypatch.setattr(basic.AnsibleModule, "log", lambda _module, line, **_more: logged.append(str(line)))
-    content = base64.b64encode(b"what is in the file").decode()
-    offer = {"size": 19, "mode": "0644", "owner": "root", "group": "root", "mtime_ns": 0, "xattrs": {}, "link": None}
+    monkeypatch.setattr(syslog, "syslog", lambda _priority, line: logged.append(line))
+    content = base64.b64encode(zlib.compress(b"what is in the file")).decode()
+    offer = {
+        "size": 19,
+        "mode": "0644",
+        "owner": "root",
+        "group": "root",
+        "mtime_ns": 0,
+        "xattrs": {},
+        "link": None,
+        "folders": [],
+    }
     file = {"path": str(tmp_path / "file"), "by": "peer web1", "content": content, "offer": {**offer, "source": "/x"}}
-    arguments = {"ANSIBLE_MODULE_ARGS": {"source": "peer", "files": [file]}}
+    arguments = {"ANSIBLE_MODULE_ARGS": {"sources": ["peer"], "files": [file]}}
     monkeypatch.setattr(sys, "argv", ["supply_file"])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(arguments).encode())))
     monkeypatch.setattr(basic, "_ANSIBLE_ARGS", None)
