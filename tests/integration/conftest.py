@@ -18,6 +18,7 @@ import pytest
 
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
+from integration.rescues import rescue, tool  # noqa: F401  (fixtures)
 
 CALLBACKS = str(Path(__file__).parent / "callback")
 

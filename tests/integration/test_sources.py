@@ -7,98 +7,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 import debs
 import rpms
 from fleet import Fleet, Host, debian
-from fleet.controller import run_ansible
+from integration.rescues import BASH, CONTENT, TOOL, content_of, stat_of
 from unit.plugins.holders import wait_until
 
-BASH = "/usr/bin/bash"
 SHELL = "/bin/bash"
-TOOL = "/usr/bin/tool"
-CONTENT = b"#!/bin/sh\necho tool\n"
 
 # Debian's rpm has no database of the system.
 RPM = "rpm --dbpath /var/lib/rpm --force-debian --nodeps"
-
-
-class Run(NamedTuple):
-    code: int
-    results: dict[str, Any]
-    output: str
-
-    def file(self, host: str) -> dict[str, Any]:
-        (file,) = self.results[host]["files"]
-        return dict(file)
 
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
     with Fleet(6) as started:
         yield started
-
-
-@pytest.fixture
-def rescue(fleet, tmp_path):
-    """``rescue(extra, playbook=, limit=)`` runs the playbook over hosts of the fleet."""
-
-    def run(
-        extra: dict[str, Any],
-        playbook: str = "rescue",
-        limit: str = "all",
-        inventory: Path | list[Path] | None = None,
-        **env: str,
-    ) -> Run:
-        report = tmp_path / "report.json"
-        report.unlink(missing_ok=True)
-        values = json.dumps({**extra, "rescue_report_path": str(report)})
-        inventories = inventory if isinstance(inventory, list) else [inventory or fleet.inventory()]
-        named = [part for path in inventories for part in ("-i", str(path))]
-        command = [f"procfs.rescue.{playbook}", *named, "-e", values, "-l", limit]
-        done = run_ansible("ansible-playbook", *command, env=env)
-        results = json.loads(report.read_text()) if report.exists() else {}
-        assert "WARNING" not in done.stderr and "DEPRECATION" not in done.stderr, done.stderr
-        return Run(done.returncode, results, done.stdout + done.stderr)
-
-    return run
-
-
-@pytest.fixture
-def tool(fleet, tmp_path):
-    """Installs a package with these contents on hosts; what of it is there goes with the test."""
-    installed: list[Host] = []
-
-    def install(*hosts: Host, version: str = "1.0", content: bytes = CONTENT, **links: str) -> Path:
-        named = {f"/usr/bin/{name}": target for name, target in links.items()}
-        package = debs.build(tmp_path, "tool", version, {TOOL: content}, named)
-        for host in hosts:
-            debs.install(host, package)
-            installed.append(host)
-        return package
-
-    yield install
-    for host in installed:
-        host.run(["dpkg", "--purge", "tool"])
-
-
-def content_of(host: Host, path: str) -> bytes | None:
-    done = host.run(["cat", path], check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
-def stat_of(host: Host, path: str = TOOL) -> str:
-    return host.run(["stat", "-c", "%U:%G %a %Y", path]).stdout.decode().strip()
 
 
 def test_two_of_six_hosts_have_bash(fleet, rescue, tmp_path):
@@ -307,62 +239,6 @@ def test_a_host_without_python_is_no_donor(fleet, rescue, tool):
         gone.run(["mv", "/usr/bin/python3.away", "/usr/bin/python3"])
     assert {content_of(host, TOOL) for host in needing} == {CONTENT}, done.output
     assert {done.file(host.name)["source"]["peer"] for host in needing} == {"h2"}
-
-
-def test_who_waits_for_its_turn_keeps_open_what_it_may_need(fleet, rescue):
-    """In batches of two; the holder of a host of the last batch ends before its turn comes."""
-    hosts = fleet.hosts[:4]
-    shells = [host.spawn([BASH, "-c", "while :; do sleep 3600; done"]) for host in hosts]
-    for host in hosts:
-        host.wreck(BASH)
-    inventory = fleet.inventory()
-    pinned = run_ansible(
-        "ansible",
-        "h4",
-        "-i",
-        str(inventory),
-        "-m",
-        "procfs.rescue.restore_file",
-        "-a",
-        json.dumps({"path": BASH, "look": True, "pin": 60}),
-        "-b",
-    )
-    assert pinned.returncode == 0 and '"changed": false' in pinned.stdout, pinned.stdout
-    shells[3].kill()
-    shells[3].wait()
-    done = rescue({"rescue_serial": 2, "rescue_sources": ["process"]}, limit="h1,h2,h3,h4")
-    assert done.code == 0 and all(content_of(host, BASH) for host in hosts), done.output
-    # Who kept it open for it ends as soon as the name is there again.
-    kept = "for comm in /proc/[0-9]*/comm; do cat $comm; done"
-    wait_until(lambda: b"procfs-rescue" not in hosts[3].run(["sh", "-c", kept], check=False).stdout)
-    for shell in shells[:3]:
-        shell.kill()
-
-
-@pytest.mark.parametrize("is_sound", [True, False])
-def test_one_host_is_proven_before_the_others(fleet, rescue, is_sound, tmp_path):
-    canary, other = fleet.hosts[:2]
-    path = "/usr/local/bin/tried"
-    shells = []
-    for host in (canary, other):
-        host.run(["cp", BASH, path])
-        shells.append(host.spawn([path, "-c", "while :; do sleep 3600; done"]))
-        host.wreck(path)
-    away = "/usr/lib/x86_64-linux-gnu/libtinfo.so.6"
-    if not is_sound:
-        canary.run(["mv", away, away + ".away"])
-    try:
-        done = rescue({"rescue_canary": "h1", "rescue_paths": [path]}, limit="h1,h2")
-    finally:
-        if not is_sound:
-            canary.run(["mv", away + ".away", away])
-    assert content_of(canary, path)
-    assert (done.code == 0, content_of(other, path) is not None) == (is_sound, is_sound), done.output
-    if not is_sound:
-        assert "does not start" in done.output
-    for host, shell in zip((canary, other), shells, strict=True):
-        shell.kill()
-        host.run(["rm", "-f", path])
 
 
 @pytest.mark.parametrize("strategy", ["free", "host_pinned"])

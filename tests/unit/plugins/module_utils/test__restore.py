@@ -93,6 +93,7 @@ def test_the_result(top: Path, lose: Callable[..., Held]) -> None:
         "method": "copy",
         "checksum": CHECKSUM,
         "content_by": "none",
+        "metadata_by": "process",
         "size": len(CONTENT),
         "owner": "nobody",
         "group": grp.getgrgid(NOBODY).gr_name,
