@@ -46,5 +46,7 @@ class ActionModule(ActionBase):
         found = answer(self, options["transport"], self._task.args, task_vars, over_sftp, job=job)
         if options["offer"]:
             with suppress(OSError):  # a full disk here must not make a failure of what came back there
-                PeerCache().note(str(task_vars.get("inventory_hostname")), found.get("files", ()))
+                folders = options["packaged"] and any("path_prefix" in one for one in options["requests"])
+                release = found.get("release") if folders else None
+                PeerCache().note(str(task_vars.get("inventory_hostname")), found.get("files", ()), release)
         return dict(result, **found)

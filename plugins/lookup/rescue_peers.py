@@ -51,14 +51,18 @@ class LookupModule(LookupBase):
     def run(self, terms: Any, variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:  # noqa: ARG002
         self.set_options(var_options=variables)  # type: ignore[no-untyped-call]
         cache = PeerCache()
-        orders = [
-            (need, cache.donors("", need)) for need in cache.needs() if need["checksum"] and not cache.content(need)
-        ]
+        orders = []
+        for need in cache.needs():
+            donors = cache.donors("", need)
+            if not donors:
+                orders.append((need, cache.candidates(need)))
+            elif need["checksum"] and not cache.content(need):
+                orders.append((need, donors))
         asked: list[dict[str, Any]] = []
         for turn in range(_MOST):
             by_peer: dict[str, list[Any]] = {}
-            for need, donors in orders:
-                for peer in donors[turn : turn + 1]:
+            for need, peers in orders:
+                for peer in peers[turn : turn + 1]:
                     by_peer.setdefault(peer, []).append(need)
             asked += [{"peer": peer, "needs": needs} for peer, needs in by_peer.items()]
         return asked

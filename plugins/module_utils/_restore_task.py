@@ -37,6 +37,8 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
         msg = DO_NOT + "The host's processes could not be looked at: %s." % fault(error)
         return {"failed": True, "changed": False, "msg": msg}
     answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
+    if params["offer"]:
+        answer["release"] = host.release()
     if setting.diff:
         answer["diff"] = diff_of(results)
     failed = [result for result in results if result["status"] == "failed"]

@@ -25,7 +25,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Reads nothing.
+      - Reads no content.
   diff_mode:
     support: none
 options:

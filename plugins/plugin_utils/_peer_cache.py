@@ -49,14 +49,19 @@ class PeerCache:
         # Ansible makes it for each run and removes it in the end, of whatever kind that is.
         self._top = os.path.join(constants.DEFAULT_LOCAL_TMP, "procfs-rescue")  # type: ignore[attr-defined]
 
-    def note(self, host: str, results: Iterable[Fields]) -> None:
-        """Keeps what restore_file said of a host: what it offers, and what it needs."""
+    def note(self, host: str, results: Iterable[Fields], release: str | None = None) -> None:
+        """Keeps what restore_file said of a host: what it offers, and what it needs.
+
+        One that was asked for whole folders, and so did not say of each file whether it has it, gives its ``release``.
+        """
+        if release:
+            self._write(self._path("may", _hash({"release": release}, ["release"]), quote(host, "")), b"")
         for result in results:
             if "needs" in result:
                 self._write(self._path("needs", _key(result["needs"]), quote(host, "")), _json(result["needs"]))
             offers = result.get("offers", [])
             for offer in offers:
-                self._write(self._path("offer", _key(offer), quote(host, "")), _json(offer))
+                self.keep_offer(host, offer)
             # For whoever finds no source: what this one has instead.
             has = {_hash(result, _PATH): None, **{_hash(offer, _PATH): offer for offer in offers}}
             for path, offer in has.items() if result["status"] != "failed" else ():
@@ -80,6 +85,14 @@ class PeerCache:
 
     def offer(self, host: str, need: Fields) -> dict[str, Any]:
         return dict(self._read("offer", _key(need), quote(host, "")))
+
+    def candidates(self, need: Fields) -> list[str]:
+        """Hosts that may have what is needed, where none has said so."""
+        known = {*self._names("needs", _key(need)), *self._names("refused", _key(need))}
+        return [unquote(name) for name in self._names("may", _hash(need, ["release"])) if name not in known]
+
+    def keep_offer(self, host: str, offer: Fields) -> None:
+        self._write(self._path("offer", _key(offer), quote(host, "")), _json(offer))
 
     def refuse(self, host: str, need: Fields, why: str) -> None:
         """``host`` does not give what it offered."""

@@ -337,10 +337,11 @@ def state_of(host, path):
     return path.read_bytes(), path.stat().st_mode, path.stat().st_uid, int(path.stat().st_mtime)
 
 
-def rescue(systemd_fleet, *paths):
-    variables = json.dumps({"rescue_paths": list(paths)})
+def rescue(systemd_fleet, *paths, transport="auto"):
+    variables = json.dumps({"rescue_paths": list(paths), "rescue_transport": transport})
+    who = {"user": "root", "become": False} if transport == "sftp" else {}
     return run_ansible(
-        "ansible-playbook", "procfs.rescue.rescue", "-i", str(systemd_fleet.inventory()), "-e", variables
+        "ansible-playbook", "procfs.rescue.rescue", "-i", str(systemd_fleet.inventory(**who)), "-e", variables
     )
 
 
@@ -497,6 +498,20 @@ def test_the_record_keeps_what_is_gone(machine, package, kept):
         package(2, "two")
         machine.run(["sh", "-c", "ln -sf precious /usr/bin/alias"])
         assert eventually(lambda: holds(machine) == {"two"})
+
+
+@pytest.mark.parametrize("transport", ["module", "sftp"])
+def test_a_symlink_that_only_the_record_knows(machine, systemd_fleet, kept, transport):
+    machine.run(["ln", "-sf", "precious", "/usr/bin/alias"])
+    kept("/usr/bin/alias")
+    machine.run(["rm", "/usr/bin/alias"])
+    machine.run(["usermod", "--shell", "/usr/bin/dash", "root"])
+    try:
+        done = rescue(systemd_fleet, "/usr/bin/alias", transport=transport)
+    finally:
+        machine.run(["usermod", "--shell", "/bin/bash", "root"])
+    assert done.returncode == 0, done.stdout
+    assert machine.run(["readlink", "/usr/bin/alias"]).stdout == b"precious\n"
 
 
 @pytest.mark.long

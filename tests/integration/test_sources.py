@@ -268,8 +268,43 @@ def test_a_folder_with_all_that_was_in_it(fleet, rescue):
     done = rescue({"rescue_paths": [], "rescue_path_prefixes": ["/usr/lib/thing"]}, limit="h1")
     assert done.code == 0, done.output
     assert content_of(host, "/usr/lib/thing/a") == b"one\n" and content_of(host, "/usr/lib/thing/deep/b") == b"two\n"
+    again = rescue({"rescue_paths": [], "rescue_path_prefixes": ["/usr/lib/thing"]}, limit="h1")
+    assert again.code == 0 and "1 host: 1 was_fine" in again.output, again.output
     held.kill()
     host.run(["rm", "-r", "/usr/lib/thing"])
+
+
+@pytest.mark.parametrize("source", ["peer", "package"])
+def test_a_folder_that_nobody_holds_anything_of(fleet, rescue, tmp_path, source):
+    """What packages have below it comes back all the same, with folders as they are where it comes from."""
+    needs, donor = fleet.hosts[:2]
+    files = {f"/usr/lib/thing/{name}": name.encode() * 1000 for name in ("a", "deep/b", "deep/deeper/c.so.1")}
+    package = debs.build(tmp_path, "thing", "1.0", files, {"/usr/lib/thing/c.so": "deep/deeper/c.so.1"})
+    for host in (needs, donor):
+        debs.install(host, package)
+    try:
+        donor.run(["chmod", "2750", "/usr/lib/thing/deep"])
+        donor.run(["chgrp", "games", "/usr/lib/thing/deep"])
+        if source == "package":
+            debs.put(needs, package, f"/var/cache/apt/archives/{package.name}")
+        needs.run(["rm", "-r", "/usr/lib/thing"])
+        asked = {"rescue_paths": [], "rescue_path_prefixes": ["/usr/lib/thing"], "rescue_sources": ["process", source]}
+        done = rescue(asked, limit="h1,h2")
+        assert done.code == 0, done.output
+        assert {path: content_of(needs, path) for path in files} == files
+        assert needs.run(["readlink", "/usr/lib/thing/c.so"]).stdout == b"deep/deeper/c.so.1\n"
+        deep = needs.run(["stat", "-c", "%U:%G %a", "/usr/lib/thing/deep"]).stdout
+        assert deep == (b"root:games 2750\n" if source == "peer" else b"root:root 755\n")
+        made = [one for file in done.results["h1"]["files"] for one in file.get("made", [])]
+        assert {one["path"]: one["metadata_by"] for one in made}["/usr/lib/thing/deep"] == (
+            "peer h2" if source == "peer" else None
+        )
+        again = rescue(asked, limit="h1,h2")
+        assert again.code == 0 and not any(result["changed"] for result in again.results.values()), again.output
+    finally:
+        for host in (needs, donor):
+            host.run(["dpkg", "--purge", "thing"])
+        needs.run(["rm", "-f", f"/var/cache/apt/archives/{package.name}"])
 
 
 def test_all_of_it_by_sftp_alone(fleet, rescue, tool):
@@ -285,6 +320,8 @@ def test_all_of_it_by_sftp_alone(fleet, rescue, tool):
     try:
         looked = rescue(asked, "check", limit="h1,h2", inventory=as_root)
         assert looked.code == 0 and content_of(needs, TOOL) is None, looked.output
+        assert "2 hosts: 1 was_fine, 1 rescuable" in looked.output and "rescuable (peer h1)" in looked.output
+        assert looked.results["h2"]["way"] == "sftp" and looked.file("h2")["source"]["peer"] == "h1"
         done = rescue(asked, limit="h1,h2", inventory=as_root)
         assert done.code == 0 and content_of(needs, TOOL) == content, done.output
         assert done.results["h2"]["way"] == "sftp" and done.file("h2")["source"]["peer"] == "h1"
