@@ -217,7 +217,7 @@ def _resumed(task: Task[Any], kind: int, message: Message) -> Request:
     if code == 0:
         return task.send(message)
     text = message.get_string().decode(errors="replace")
-    return task.throw(OSError(_FAULTS.get(code, errno.EIO), text or "the SFTP server refused"))
+    return task.throw(OSError(_FAULTS.get(code, errno.EREMOTEIO), text or "the SFTP server refused"))
 
 
 def lstat(path: bytes) -> Task[SFTPAttributes]:

@@ -460,8 +460,20 @@ class _SftpHost:
     @contextmanager
     def hidden_in(self, folder: int) -> Iterator[int]:
         path = path_of(folder, b".procfs-rescue." + binascii.hexlify(os.urandom(8)))
-        self.session.run(mkdir(path, 0o700))
-        hidden = self.session.open_folder(path)
+        try:
+            self.session.run(mkdir(path, 0o700))
+        except SessionError:
+            raise
+        except OSError as error:
+            if self.room(folder).read_only:  # SFTP has no word for it
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS)) from error
+            raise
+        try:
+            hidden = self.session.open_folder(path)
+        except OSError:
+            with suppress(OSError):
+                self.session.run(rmdir(path))
+            raise
         try:
             yield hidden
         finally:

@@ -16,8 +16,8 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _reach, _restore
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
@@ -257,23 +257,29 @@ def test_where_blocks_can_be_shared(top: Path, kind: str) -> None:
     apart(work)
 
 
-def test_on_a_volume_that_really_gets_full(top: Path) -> None:
+@both_ways
+def test_on_a_volume_that_really_gets_full(top: Path, way: Way) -> None:
     """It has room for what is told to be free, but not for what was reserved meanwhile."""
+
+    @contextmanager
+    def blind() -> Iterator[Host]:
+        with way() as host:
+            yield host._replace(room=lambda _folder: Room(False, None, None))
 
     def work(holders: Holders) -> None:
         place = volume(top, "ext4", 64 * MIB)
         lose(holders, place / "tool", os.urandom(20 * MIB))
         free = os.statvfs(place).f_bfree * os.statvfs(place).f_frsize
         (place / "filler").write_bytes(bytes(free - 10 * MIB))
-        told = back({"path": str(place / "tool")})
+        told = back({"path": str(place / "tool")}, way)
         assert f"{place}/tool needs {20 * MIB} bytes, its file system has " in told["msg"]
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
-        room = LOCAL.room(os.open(place, os.O_RDONLY))._replace(free=None)
-        failed = back({"path": str(place / "tool")}, locally(room=lambda _folder: room))
-        assert "there is no space left" in failed["msg"]
+        failed = back({"path": str(place / "tool")}, blind)
+        # SFTP has no word for it.
+        assert ("there is no space left" if way is by_itself else "look whether the file system is full") in failed["msg"]
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
         (place / "filler").unlink()
-        restored(place / "tool")
+        restored(place / "tool", way)
 
     apart(work)
 
@@ -406,14 +412,15 @@ def test_in_an_immutable_folder(top: Path) -> None:
     apart(work)
 
 
-def test_in_a_read_only_mount(top: Path) -> None:
+@both_ways
+def test_in_a_read_only_mount(top: Path, way: Way) -> None:
     def work(holders: Holders) -> None:
         lose(holders, top / "tool")
         mount("--bind", str(top), str(top))
         mount("-o", "remount,bind,ro", str(top))
-        assert "it is on a read-only file system: remount it writable" in back({"path": str(top / "tool")})["msg"]
+        assert "it is on a read-only file system: remount it writable" in back({"path": str(top / "tool")}, way)["msg"]
         mount("-o", "remount,bind,rw", str(top))
-        restored(top / "tool")
+        restored(top / "tool", way)
 
     apart(work)
 
