@@ -115,7 +115,8 @@ options:
     description:
       - Whether a folder that is gone is made again. It gets the owner, group and mode that C(dpkg-statoverride) or rpm's database has for it, else
         those of the nearest one that is there, except that only its owner may write. RV(files[].made) lists what was made.
-      - Over SFTP that cannot be done.
+      - dpkg itself records neither owner nor mode of what is in its packages, and over SFTP rpm's database cannot be asked.
+      - A new folder does not stay when its file could not be restored.
     type: bool
     default: false
     version_added: 1.0.0
@@ -246,6 +247,7 @@ files:
     status:
       description:
         - V(restored), V(restorable) in check mode, V(present) when a file has the name already and was left alone, or V(failed).
+        - A file that came back while it was to be restored is V(present), and RV(files[].msg) says so.
       type: str
       returned: always
       sample: restored

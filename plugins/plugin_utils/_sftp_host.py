@@ -99,8 +99,8 @@ _COPY = 16 * 1024 * 1024
 # Bytes that are read at once: as many as the requests of a window carry.
 _SPAN = 32 * PIECE
 
-# What SFTP carries of no file.
-NOT_CARRIED = ("xattrs", "acls", "capabilities", "subsecond_times")
+# What SFTP carries of no file. Holes: the server fills them where it copies; through here all zeros become holes.
+NOT_CARRIED = ("xattrs", "acls", "capabilities", "subsecond_times", "holes")
 
 _READ_ONLY = 1  # ST_RDONLY, also of statvfs@openssh.com
 

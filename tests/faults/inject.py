@@ -45,7 +45,7 @@ def trial(situation: Situation, top: Path, point: Point | None = None) -> Trial:
         elif point is None and (end.was_killed or _failed(end)):
             wrong.append(f"undisturbed it failed: {end.output.decode(errors='replace')}")
         wrong += [f"after the fault: {what}" for what in _wrong(this, end)]
-        excused = _excused(_files(end))
+        excused = _excused(this, _files(end))
         again = over_sftp.module(this, [], None) if situation.sftp else module(this, None)
         wrong += [f"after the next run: {what}" for what in _wrong_in_the_end(this, again, excused)]
         return Trial(calls, reached, wrong)
@@ -101,9 +101,11 @@ def _failed(end: End) -> bool:
     return not files or any(file["status"] == "failed" for file in files)
 
 
-def _excused(files: list[dict[str, Any]]) -> set[str]:
+def _excused(this: Lost, files: list[dict[str, Any]]) -> set[str]:
     """The fields of State that the module said are not the original's."""
-    told = {name for file in files for name in file.get("not_kept", ())} - set(NOT_CARRIED)
+    told = {name for file in files for name in file.get("not_kept", ())}
+    if this.situation.sftp:  # that is always said, and there was nothing of it
+        told -= set(NOT_CARRIED)
     fields = {"owner": "uid", "group": "gid", "mtime": "mtime_ns"}
     return {fields.get(name, "mode" if name == "mode" else "xattrs") for name in told}
 
@@ -118,7 +120,7 @@ def _wrong(this: Lost, end: End) -> list[str]:
     after, numbers = tree(this.top), inodes(this.top)
     prefix = f"{this.folder.relative_to(this.top)}/"
     files = _files(end)
-    excused = _excused(files)
+    excused = _excused(this, files)
     wrong = []
     back = set()
     for name, wanted in this.targets.items():
@@ -186,7 +188,7 @@ def _wrong_in_the_end(this: Lost, end: End, excused: set[str]) -> list[str]:
     prefix = f"{this.folder.relative_to(this.top)}/"
     if "_ansible_check_mode" in this.situation.options:
         return [] if after == this.before else ["check mode changed something"]
-    excused = excused | _excused(_files(end))
+    excused = excused | _excused(this, _files(end))
     wrong = [
         f"{name} is {after.get(prefix + name)} and should be {wanted}"
         for name, wanted in this.targets.items()
