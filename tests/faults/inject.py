@@ -40,6 +40,8 @@ def trial(situation: Situation, top: Path, point: Point | None = None) -> Trial:
         end = over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(situation, calls, point))
         reached = point is None or _count(calls, point.name) >= point.number
         wrong = []
+        if not reached:
+            wrong.append("it was not reached")
         if point is not None and reached and end.was_killed != (point.fault in (KILL, CUT, LOST)):
             wrong.append(f"it ended with status {end.status}")
         elif point is None and (end.was_killed or _failed(end)):
