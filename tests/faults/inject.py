@@ -20,6 +20,8 @@ from faults import over_sftp
 from faults.situations import FOLDER, Lost, Situation, inodes, lost, state, tree
 from faults.supervisor import CUT, KILL, LOST, Call, Decide, End, Point, run
 
+# A service, such as the log, or D-Bus; for names of users, files of /etc first.
+ASKING = {"connect", "sendto", "sendmsg", "socket", "/etc"}
 _HIDDEN = re.compile(r"\.procfs-rescue\.[0-9a-f]{16}\Z")
 # What a failure may say of a file that is back.
 _IS_THERE = re.compile("is there again and complete|Whether .* is there again is not known", re.S)
@@ -37,15 +39,17 @@ class Trial(NamedTuple):
 def trial(situation: Situation, top: Path, point: Point | None = None) -> Trial:
     with lost(situation, top) as this:
         calls: list[Call] = []
-        end = over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(situation, calls, point))
+        end = over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(this, calls, point))
         reached = point is None or _count(calls, point.name) >= point.number
         wrong = []
-        if not reached:
-            wrong.append("it was not reached")
         if point is not None and reached and end.was_killed != (point.fault in (KILL, CUT, LOST)):
             wrong.append(f"it ended with status {end.status}")
         elif point is None and (end.was_killed or _failed(end)):
             wrong.append(f"undisturbed it failed: {end.output.decode(errors='replace')}")
+        if point is None and situation.written and "copy_file_range" not in this.meanwhile:
+            wrong.append("nobody stood still while it was copied")
+        if this.meanwhile & ASKING:
+            wrong.append(f"somebody was asked while the one who could answer may have stood still: {this.meanwhile}")
         wrong += [f"after the fault: {what}" for what in _wrong(this, end)]
         excused = _excused(this, _files(end))
         again = over_sftp.module(this, [], None) if situation.sftp else module(this, None)
@@ -68,8 +72,12 @@ def module(this: Lost, decide: Decide | None) -> End:
     return run(main, decide)
 
 
-def _disturb(situation: Situation, calls: list[Call], point: Point | None) -> Decide:
+def _disturb(this: Lost, calls: list[Call], point: Point | None) -> Decide:
+    situation = this.situation
+
     def decide(call: Call) -> int | None:
+        if this.stands_still():
+            this.meanwhile.add("/etc" if call.path.startswith(b"/etc/") else call.name)
         if not calls and not (call.name == "openat" and call.path == FOLDER.encode()):
             return situation.refused(call)
         calls.append(call)

@@ -570,20 +570,57 @@ def test_a_holder_that_ends_while_it_is_copied(top: Path, holders: Holders) -> N
 
 
 @both_ways
+def test_a_holder_in_an_uninterruptible_wait(top: Path, holders: Holders, way: Way) -> None:
+    """In D state, as one that waits for a dead disk: vfork(2) waits like that for its child, which waits for a FIFO."""
+    (top / "tool").write_bytes(CONTENT)
+    os.mkfifo(top / "fifo")
+    pid = holders.start(sys.executable, "-c", _WAITING, top / "tool", top / "fifo")
+    wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D")
+    (top / "tool").unlink()
+    result = restored(top / "tool", way)
+    assert (top / "tool").read_bytes() == CONTENT
+    assert pid in [result["source"]["pid"], *(writer["pid"] for writer in result["writers"])]
+    with open(top / "fifo", "rb"):
+        holders.end(pid)
+
+
+_WAITING = """
+import os, sys
+held = open(sys.argv[1], "r+b")
+os.posix_spawn("/bin/cat", ["cat"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 9, sys.argv[2], os.O_WRONLY, 0)])
+"""
+
+
+@both_ways
 def test_a_holder_that_has_ended(top: Path, holders: Holders, way: Way) -> None:
     holders.end(lose(holders, top / "tool"))
     assert back({"path": str(top / "tool")}, way)["refused"] == ["not_held"]
 
 
-_MEMORY = Path("/sys/fs/cgroup/memory")
-
-
-@pytest.mark.skipif(not (_MEMORY / "memory.limit_in_bytes").exists(), reason="no memory controller of cgroup v1 here")
-def test_a_holder_that_runs_out_of_memory_while_it_is_copied(top: Path, holders: Holders) -> None:
-    group = _MEMORY / f"procfs-rescue-{os.getpid()}"
+@pytest.fixture
+def limited() -> Iterator[tuple[Path, str]]:
+    """A control group with little memory, and its file that counts whom that killed."""
+    top = Path("/sys/fs/cgroup")
+    if (top / "memory/memory.limit_in_bytes").exists():  # cgroup v1
+        parent, limit, count = top / "memory", "memory.limit_in_bytes", "memory.oom_control"
+    elif "memory" in (top / "cgroup.subtree_control").read_text().split():
+        parent, limit, count = top, "memory.max", "memory.events"
+    else:
+        pytest.skip("no memory controller for control groups here")
+    group = parent / f"procfs-rescue-{os.getpid()}"
     group.mkdir()
+    (group / limit).write_text(str(32 * MIB))
+    if (group / "memory.swap.max").exists():
+        (group / "memory.swap.max").write_text("0")
+    yield group, count
+    group.rmdir()
+
+
+def test_a_holder_that_runs_out_of_memory_while_it_is_copied(
+    top: Path, holders: Holders, limited: tuple[Path, str]
+) -> None:
+    group, count = limited
     try:
-        (group / "memory.limit_in_bytes").write_text(str(32 * MIB))
         (top / "tool").write_bytes(CONTENT)
         script = "import sys; held = open(sys.argv[1]); print('ready', flush=True); sys.stdin.read(1); x = b'x' * 2**30"
         pid = holders.start(sys.executable, "-c", script, top / "tool")
@@ -598,9 +635,10 @@ def test_a_holder_that_runs_out_of_memory_while_it_is_copied(top: Path, holders:
 
         restored(top / "tool", locally(copy_content=copy))
         assert (top / "tool").read_bytes() == CONTENT
-        holders.end(pid)
+        assert "oom_kill 1\n" in (group / count).read_text()
+        assert holders.ended(pid) == -signal.SIGKILL
     finally:
-        group.rmdir()
+        holders.end_all()
 
 
 # What it has besides its content.
