@@ -146,7 +146,9 @@ def program(place: Path, case: str, mib: int, way: str = "module") -> list[str]:
 
 @contextmanager
 def on_ext4() -> Iterator[Path]:
-    kind = subprocess.check_output(["findmnt", "--noheadings", "--output", "FSTYPE", "--target", "."], text=True).strip()
+    kind = subprocess.check_output(
+        ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", "."], text=True
+    ).strip()
     if kind != "ext4":
         sys.exit(f"This folder is on {kind}: run the benchmark in one on ext4, or its name would be wrong.")
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:

@@ -53,7 +53,8 @@ def while_frozen(
 ) -> Tuple[T, Frozen]:
     """What ``work`` gives, done while the processes ``writers`` stand still, for ``seconds`` at most.
 
-    Processes that they start meanwhile and that have the file (st_dev, st_ino) open or mapped for writing are stopped, too.
+    Processes that they start meanwhile and that have the file (st_dev, st_ino) open or mapped for writing are stopped,
+    too.
     ``work`` must ask none of the host's services for anything. Raises what ``work`` raises.
     """
     since = _procfs.start_time(read_at("/proc/self/stat")) or 0

@@ -142,6 +142,8 @@ options:
     type: bool
     default: false
 notes:
+  - A network or FUSE file system that does not answer is waited for some seconds. What would go there fails and is named, and everything else comes
+    back.
   - What is held in a sandbox that a user made (bubblewrap, a rootless container, a service of the user's own systemd with C(PrivateUsers)) cannot
     be told from a forgery and is not put back in place (V(namespace_untrusted)); it can be copied out with O(dest). Services of the host's
     systemd, whatever their sandbox, are no such case.

@@ -370,7 +370,8 @@ class _SftpHost:
                         raise piece
                     yield piece
         finally:
-            self.session.run(close(handle))
+            with suppress(OSError):  # also long after the session was lost, when it is collected
+                self.session.run(close(handle))
 
     def digests(self, number: int, algorithms: Iterable[str], size: int | None = None) -> dict[str, str]:
         hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms}

@@ -29,7 +29,15 @@ VARYING = {"brk", "clock_nanosleep", "futex", "madvise", "mmap", "mremap", "munm
 CHANGING = {
     *("copy_file_range", "fchmod", "fchown", "fsetxattr", "fsync", "ftruncate", "ioctl", "link", "linkat", "mkdir"),
     *("mkdirat", "pwrite64", "rename", "renameat", "renameat2", "rmdir", "sendfile", "unlink", "unlinkat", "utimensat"),
-    *("copy-data", "fsync@openssh.com", "hardlink@openssh.com", "posix-rename@openssh.com", "remove", "setstat", "write"),
+    *(
+        "copy-data",
+        "fsync@openssh.com",
+        "hardlink@openssh.com",
+        "posix-rename@openssh.com",
+        "remove",
+        "setstat",
+        "write",
+    ),
 }
 
 

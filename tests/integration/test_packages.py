@@ -151,7 +151,9 @@ def test_a_folder_comes_back_as_rpm_has_it(host, installed, hold, run_module):
     host.run(["rm", "-r", DATA])
     answer = run_module("restore_file", {"path": path, "parents": True})
     assert not answer.failed, answer.output
-    made = [(one["path"], one["owner"], one["group"], one["mode"], one["metadata_by"]) for one in answer.files[0]["made"]]
+    made = [
+        (one["path"], one["owner"], one["group"], one["mode"], one["metadata_by"]) for one in answer.files[0]["made"]
+    ]
     assert made == [(DATA, "root", "adm", "2750", "rpm"), (f"{DATA}/cache", "root", "adm", "2750", None)]
     assert inside(host, path).read_text() == "precious"
     status = inside(host, DATA).stat()

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _reach, _restore
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Terms
@@ -174,7 +175,7 @@ def digest(path: Path) -> str:
 
 @pytest.mark.parametrize("size", [4 * GIB + 5, TIB])
 def test_a_large_file_that_is_nearly_all_hole(top: Path, holders: Holders, size: int) -> None:
-    """With digests of some of it: whole ones take more time than a test has."""
+    """With digests of some of it: whole ones take more time than a test has (make bench-restore-huge)."""
     pieces = {0: CONTENT, size // 2: b"middle", size - 3: b"end"}
 
     def read(fd: int) -> list[bytes]:
@@ -293,7 +294,9 @@ def test_on_a_volume_that_really_gets_full(top: Path, way: Way) -> None:
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
         failed = back({"path": str(place / "tool")}, blind)
         # SFTP has no word for it.
-        assert ("there is no space left" if way is by_itself else "look whether the file system is full") in failed["msg"]
+        assert ("there is no space left" if way is by_itself else "look whether the file system is full") in failed[
+            "msg"
+        ]
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
         (place / "filler").unlink()
         restored(place / "tool", way)
@@ -499,7 +502,7 @@ def test_the_longest_name(top: Path, holders: Holders, way: Way) -> None:
 
 @pytest.mark.parametrize("length", [4085, 4095])
 def test_the_longest_path(top: Path, holders: Holders, length: int) -> None:
-    """Longer than 4085 bytes the kernel cannot tell it together with " (deleted)"; then it is chosen by its link."""
+    """Longer than 4085 bytes the kernel does not tell it together with " (deleted)": then its holder is chosen."""
     folder = os.open(top, os.O_RDONLY)
     path = os.fsencode(top)
     while len(path) < length - 300:
@@ -530,7 +533,15 @@ def test_the_longest_path(top: Path, holders: Holders, length: int) -> None:
         os.readlink(held.link)
     told = back({"path": os.fsdecode(path)})
     assert (told["status"], told["refused"]) == ("failed", ["not_held"])
-    assert "It may be held by one that could not be read" in told["msg"]
+    source = {"pid": held.pid, "link": held.link}
+    assert back({"source": source})["refused"] == ["no_name"]
+    assert back({"source": source, "dest": str(top / "copy")})["status"] == "restored"
+    assert (top / "copy").read_bytes() == CONTENT
+    [entry] = [one for one in gather(Filters())["deleted_files"] if one["holders"][0]["pid"] == held.pid]
+    assert (entry["path"], entry["visible"]) == ("(too long)", False)
+    (top / "copy").unlink()
+    assert back({"source": entry, "dest": str(top / "copy")})["status"] == "restored"
+    assert (top / "copy").read_bytes() == CONTENT
 
 
 @both_ways

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import itertools
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -717,12 +718,17 @@ def test_a_file_that_is_exchanged_the_moment_it_is_back(gone: Path, bring_back: 
     assert refusal(bring_back) == (f"{gone} was taken away or replaced the moment it came back.", [])
 
 
-def test_a_folder_that_is_removed_meanwhile(gone: Path, bring_back: PutBack, steps: dict[str, Any]) -> None:
+@pytest.mark.parametrize("how", ["with O_TMPFILE", "no_tmpfile"])
+def test_a_folder_that_is_removed_meanwhile(
+    gone: Path, bring_back: PutBack, steps: dict[str, Any], how: str, request: pytest.FixtureRequest
+) -> None:
+    if how == "no_tmpfile":
+        request.getfixturevalue(how)
     real_apply = LOCAL.apply_metadata
 
     def remove(*arguments: Any) -> None:
         real_apply(*arguments)
-        gone.parent.rmdir()
+        shutil.rmtree(gone.parent)
 
     steps["apply_metadata"] = remove
     assert refusal(bring_back) == (
