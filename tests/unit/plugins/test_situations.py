@@ -383,7 +383,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @both_ways
 @pytest.mark.usefixtures("impatient")
 def test_targets_that_never_answer(top: Path, way: Way) -> None:
-    """They fail by their names, the others come back. One is only seen to be there when the symlink is walked."""
+    """They fail by their names, the others come back. One is only seen to be there when the symlink is walked.
+
+    FUSE stands for what is mounted over a network, too: not every kernel that tests run on has NFS.
+    """
 
     def work(holders: Holders) -> None:
         (top / "dead").mkdir()

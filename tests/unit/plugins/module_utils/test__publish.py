@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _draft, _publish
+from ansible_collections.procfs.rescue.plugins.module_utils import _draft
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, sweep
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Missing
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
