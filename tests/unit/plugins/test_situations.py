@@ -547,8 +547,7 @@ def test_the_longest_path(top: Path, holders: Holders, length: int) -> None:
     assert (top / "copy").read_bytes() == CONTENT
 
 
-@both_ways
-def test_thousands_under_one_name(top: Path, holders: Holders, way: Way) -> None:
+def test_thousands_under_one_name(top: Path, holders: Holders) -> None:
     """All of them different: none is chosen silently, each can be chosen by its inode."""
     count = 2000
     fds = []
@@ -560,10 +559,10 @@ def test_thousands_under_one_name(top: Path, holders: Holders, way: Way) -> None
     inodes = [os.fstat(fd).st_ino for fd in fds]
     for fd in fds:
         os.close(fd)
-    told = back({"path": str(top / "tool")}, way)
+    told = back({"path": str(top / "tool")})
     assert told["refused"] == ["ambiguous"]
     assert told["msg"].startswith(f"{count} different deleted files were called {top}/tool and no digest proves one")
-    result = restored(top / "tool", way, inode=inodes[1234])
+    result = restored(top / "tool", inode=inodes[1234])
     assert result["source"]["pid"] == pid
     assert (top / "tool").read_bytes() == b"1234"
 
