@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: attacks bench bench-fetch bench-fleet bench-report bench-restore bench-scan build check clean collect controller coverage docs drill faults fuzz galaxy help integration integration-long inventory lint lock matrix mutants prepare report rescue sanity soak test test-all unit ways
+.PHONY: attacks bench bench-fetch bench-fleet bench-report bench-restore bench-restore-huge bench-scan build check clean collect controller coverage docs drill faults fuzz galaxy help integration integration-long inventory lint lock matrix mutants prepare report rescue sanity soak test test-all unit ways
 
 # Ansible insists on a UTF-8 locale. The user's own collections stay in reach: an inventory may need them.
 export LC_ALL := C.UTF-8
@@ -96,7 +96,7 @@ matrix: prepare ## The same against other releases of ansible-core and Python, a
 ways: prepare ## Which way leads into a host after what was lost: the table of README.md, from real hosts
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python tests/ways.py
 
-bench: bench-scan bench-report bench-fleet ## Benchmarks
+bench: bench-scan bench-report bench-fleet bench-restore bench-fetch ## All benchmarks but bench-restore-huge
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py facts $(ROUNDS)
 
 bench-fleet: prepare ## A rescue of 50 hosts, and of up to 200, against ping, six tasks by hand, a loop of ssh: ROUNDS=3
@@ -110,8 +110,11 @@ bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUN
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
 
 # In a /proc of its own.
-bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 SPARSE_GIB=8 SMALL_FILES=10000
+bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 RESTORE_MIB=64,1024 SPARSE_GIB=8 SMALL_FILES=10000
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore $(ROUNDS)
+
+bench-restore-huge: prepare ## The same with 1 TiB that is nearly all hole, one round: HUGE_GIB=1024
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore-huge 1
 
 bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 FETCH_DEST=/dev/shm (root)
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py fetch $(ROUNDS)

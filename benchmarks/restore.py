@@ -4,7 +4,7 @@
 
 """restore_file against the floor for the same promise: cp, sync, and one hash of each side.
 
-As a program it is one round: restore.py PLACE CASE WAY, where the lost files are this process's own.
+As a program it is one round: restore.py PLACE CASE MIB WAY, where the lost files are this process's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,45 +25,48 @@ from timing import INSIDE, Row, measured
 
 GIB = 2**30
 SMALL = int(os.environ.get("SMALL_FILES", "10000"))
-# A whole one of 1 TiB takes hours of hashing on either side.
-SPARSE = int(os.environ.get("SPARSE_GIB", "8")) * GIB
+# In MiB: two sizes, to see what grows with them.
+LESS, MORE = map(int, os.environ.get("RESTORE_MIB", "64,1024").split(","))
+SPARSE = 1024 * int(os.environ.get("SPARSE_GIB", "8"))
+# To hash 1 TiB twice on either side takes about an hour: it has a benchmark of its own.
+HUGE = 1024 * int(os.environ.get("HUGE_GIB", "1024"))
 MODULES = Path(__file__).parents[1] / "plugins/modules"
 
 
-def dense(folder: Path) -> list[Path]:
+def dense(folder: Path, mib: int) -> list[Path]:
     piece = os.urandom(1 << 20)
     with open(folder / "dense", "wb") as file:
-        for _number in range(1024):
+        for _number in range(mib):
             file.write(piece)
     return [folder / "dense"]
 
 
-def linked(folder: Path) -> list[Path]:
-    [path] = dense(folder)
+def linked(folder: Path, mib: int) -> list[Path]:
+    [path] = dense(folder, mib)
     os.link(path, folder / "twin")
     return [path]
 
 
-def sparse(folder: Path) -> list[Path]:
+def sparse(folder: Path, mib: int) -> list[Path]:
     with open(folder / "sparse", "wb") as file:
-        file.truncate(SPARSE)
+        file.truncate(mib << 20)
         for number in range(8):
-            os.pwrite(file.fileno(), b"x" * 4096, SPARSE // 8 * number)
+            os.pwrite(file.fileno(), b"x" * 4096, (mib << 20) // 8 * number)
     return [folder / "sparse"]
 
 
-def small(folder: Path) -> list[Path]:
+def small(folder: Path, _mib: int) -> list[Path]:
     paths = [folder / f"small{number}" for number in range(SMALL)]
     for path in paths:
         path.write_bytes(os.urandom(2000))
     return paths
 
 
-def empty(_folder: Path) -> list[Path]:
+def empty(_folder: Path, _mib: int) -> list[Path]:
     return []
 
 
-CASES: dict[str, Callable[[Path], list[Path]]] = {
+CASES: dict[str, Callable[[Path, int], list[Path]]] = {
     "dense": dense,
     "linked": linked,
     "sparse": sparse,
@@ -82,9 +85,9 @@ sync -f "$0"
 """
 
 
-def main(place: str, case: str, way: str) -> None:
+def main(place: str, case: str, mib: str, way: str) -> None:
     folder = Path(tempfile.mkdtemp(dir=place))
-    paths = CASES[case](folder)
+    paths = CASES[case](folder, int(mib))
     os.sync()
     held = [os.open(path, os.O_RDONLY) for path in paths]
     for path in paths:
@@ -137,37 +140,75 @@ def module(paths: list[Path]) -> None:
     assert statuses == ({"restored"} if paths else set()), done.stdout
 
 
-def compared(what: str, place: Path, case: str, rounds: int) -> list[Row]:
-    program = [sys.executable, __file__, str(place), case]
-    commands = {"cp, sync, two hashes (floor)": [*program, "floor"], "restore_file": [*program, "module"]}
-    return measured(what, commands, rounds)
+def program(place: Path, case: str, mib: int, way: str = "module") -> list[str]:
+    return [sys.executable, __file__, str(place), case, str(mib), way]
 
 
-def on_ext4(case: str, what: str) -> Callable[[int], list[Row]]:
+@contextmanager
+def on_ext4() -> Iterator[Path]:
+    kind = subprocess.check_output(
+        ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", "."], text=True
+    ).strip()
+    if kind != "ext4":
+        sys.exit(f"This folder is on {kind}: run the benchmark in one on ext4, or its name would be wrong.")
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
+        yield Path(place)
+
+
+@contextmanager
+def on_xfs() -> Iterator[Path]:
+    with volume("xfs") as place:
+        yield place
+
+
+Where = Callable[[], AbstractContextManager[Path]]
+
+
+def against_floor(where: Where, case: str, mib: int, what: str, warm_up: bool = True) -> Callable[[int], list[Row]]:
     def compare(rounds: int) -> list[Row]:
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
-            return compared(what, Path(place), case, rounds)
+        with where() as place:
+            commands = {
+                "cp, sync, two hashes (floor)": program(place, case, mib, "floor"),
+                "restore_file": program(place, case, mib),
+            }
+            return measured(what, commands, rounds, warm_up)
 
     return compare
 
 
-def shared(rounds: int) -> list[Row]:
-    with volume("xfs") as place:
-        return compared("1 GiB on xfs, which shares blocks", place, "dense", rounds)
+def by_size(where: Where, case: str, what: str) -> Callable[[int], list[Row]]:
+    """The second ratio tells how the time grows with the size."""
+
+    def compare(rounds: int) -> list[Row]:
+        with where() as place:
+            return measured(what, {f"{mib} MiB": program(place, case, mib) for mib in (LESS, MORE)}, rounds)
+
+    return compare
 
 
-def nothing(rounds: int) -> list[Row]:
-    command = [sys.executable, __file__, str(Path.cwd()), "empty", "module"]
-    return measured("The empty module (ping)", {"ping": command}, rounds)
+def memory(rounds: int) -> list[Row]:
+    """The peak of the largest process, of which the empty module's is taken off."""
+    cases = {"the empty module (ping)": ("empty", 0), f"{SMALL:,} files": ("small", 0)}
+    cases.update({f"{mib} MiB": ("dense", mib) for mib in (LESS, MORE)})
+    with on_ext4() as place:
+        commands = {name: program(place, *case) for name, case in cases.items()}
+        ping, *others = measured("Memory on ext4, above that of the empty module", commands, rounds)
+    base = ping.memory or 0.0
+    return [ping, *(row._replace(memory=(row.memory or 0.0) - base, name=f"{row.name}, above it") for row in others)]
 
 
 BENCHMARKS = [
-    nothing,
-    on_ext4("dense", "1 GiB on ext4"),
-    on_ext4("linked", "1 GiB on ext4 with a link left"),
-    shared,
-    on_ext4("sparse", f"{SPARSE // GIB} GiB on ext4, nearly all hole"),
-    on_ext4("small", f"{SMALL:,} files of 2,000 bytes on ext4, one task"),
+    against_floor(on_ext4, "dense", MORE, f"{MORE} MiB on ext4"),
+    against_floor(on_ext4, "linked", MORE, f"{MORE} MiB on ext4 with a link left"),
+    against_floor(on_xfs, "dense", MORE, f"{MORE} MiB on xfs, which shares blocks"),
+    against_floor(on_ext4, "sparse", SPARSE, f"{SPARSE // 1024} GiB on ext4, nearly all hole"),
+    against_floor(on_ext4, "small", 0, f"{SMALL:,} files of 2,000 bytes on ext4, one task"),
+    by_size(on_ext4, "linked", "By link, two sizes"),
+    by_size(on_xfs, "dense", "By reflink, two sizes"),
+    memory,
+]
+HUGE_BENCHMARKS = [
+    against_floor(on_ext4, "sparse", HUGE, f"{HUGE // 1024} GiB on ext4, nearly all hole", warm_up=False),
 ]
 
 

@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, list[Callable[[int], list[Row]]]] = {
     "facts": [facts.main],
     "fleet": [fleet_rescue.main, fleet_rescue.few_hold, fleet_rescue.over_sftp, fleet_rescue.growth],
     "restore": restore.BENCHMARKS,
+    "restore-huge": restore.HUGE_BENCHMARKS,
     "fetch": fetch.BENCHMARKS,
 }
 

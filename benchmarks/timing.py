@@ -34,13 +34,13 @@ class Row(NamedTuple):
 INSIDE = b"seconds inside: "
 
 
-def measured(what: str, commands: dict[str, list[str]], rounds: int) -> list[Row]:
+def measured(what: str, commands: dict[str, list[str]], rounds: int, warm_up: bool = True) -> list[Row]:
     taken: dict[str, list[float]] = {name: [] for name in commands}
     memory = dict.fromkeys(commands, 0.0)
-    for round_number in range(rounds + 1):
+    for round_number in range(0 if warm_up else 1, rounds + 1):
         for name, command in commands.items():
             seconds, peak = run(command)
-            if round_number:  # the first one warms up
+            if round_number:  # that of number 0 warms up
                 taken[name].append(seconds)
                 memory[name] = max(memory[name], peak)
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}

@@ -36,10 +36,13 @@ def build(
 ) -> Path:
     """A package with these contents, and where links lead, by path.
 
-    ``directives`` are of rpm's %files section, such as %config, by path.
+    ``directives`` are of rpm's %files section, such as %config, by path; what is %dir is made as a folder.
     """
     top = folder / f"{name}-{version}"
     tree = top / "tree"
+    folders = [path for path, directive in (directives or {}).items() if directive.startswith("%dir")]
+    for path in folders:
+        (tree / path.lstrip("/")).mkdir(parents=True)
     for path, content in files.items():
         file = tree / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +51,7 @@ def build(
         (tree / path.lstrip("/")).symlink_to(target)
     for path, target in (hard_links or {}).items():
         (tree / path.lstrip("/")).hardlink_to(tree / target.lstrip("/"))
-    paths = [*files, *(symlinks or {}), *(hard_links or {})]
+    paths = [*folders, *files, *(symlinks or {}), *(hard_links or {})]
     lines = "\n".join(f'{(directives or {}).get(path, "")} "{path}"' for path in paths)
     spec = top / "package.spec"
     spec.write_text(SPEC.format(name=name, version=version, tree=tree, files=lines))

@@ -23,7 +23,8 @@ options:
         With C(Subsystem sftp internal-sftp) on the host nothing at all is executed for it, with an external C(sftp-server) that program and
         a login shell must be there.
       - SFTP tells neither links nor blocks of a file, in facts C(nlink) is 0 and C(allocated) the size; files of other types are not listed.
-      - Over SFTP no extended attributes, ACLs, capabilities and no times below a second can be read or written. Which mount namespace a
+        A file that has another link left is copied like any other, and one with holes needs as much room as it is long.
+      - Over SFTP no extended attributes, ACLs, capabilities, holes and no times below a second can be read or written. Which mount namespace a
         holder lives in cannot be proven, nor its inode before Linux 5.14. What that leaves open is only believed with proven content, else
         refused as C(unproven).
     type: str

@@ -24,7 +24,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     standing,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Scan, Sighting, Target, Witness
-from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, original_path, path_bytes, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._names import (
+    DELETED,
+    TOO_LONG,
+    original_path,
+    path_bytes,
+    printable,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import parsed_checksum
 
 
@@ -103,6 +109,7 @@ def wish_from(options: Dict[str, Any]) -> Wish:
     path = path_bytes(options)
     if path is None and source.get("kind") not in NAMELESS:  # a memfd is called like a path by whoever likes
         path = path_bytes(source, "host_path") or path_bytes(source)
+        path = None if path == TOO_LONG else path
     dest = path_bytes(options, "dest")
     for name, value in (("path", path), ("dest", dest)):
         # A memfd has a name that looks like a path; a source is chosen by its handle.

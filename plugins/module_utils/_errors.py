@@ -31,6 +31,8 @@ _FAULTS = {
     errno.EACCES: "permission was denied: run as root (become), or restore elsewhere with dest",
     errno.EPERM: "it was not permitted: run as root (become), and look for an immutable folder (lsattr -d)",
     errno.EIO: "the device failed (input/output error): see the kernel's log, restore to another disk with dest",
+    errno.EREMOTEIO: "the SFTP server does not say why: look whether the file system is full or read-only, or restore "
+    "to another one with dest",
     errno.ENOENT: "the folder was removed meanwhile: make it again, or restore elsewhere with dest",
 }
 

@@ -53,7 +53,8 @@ def while_frozen(
 ) -> Tuple[T, Frozen]:
     """What ``work`` gives, done while the processes ``writers`` stand still, for ``seconds`` at most.
 
-    Processes that they start meanwhile and that have the file (st_dev, st_ino) open for writing are stopped, too.
+    Processes that they start meanwhile and that have the file (st_dev, st_ino) open or mapped for writing are stopped,
+    too.
     ``work`` must ask none of the host's services for anything. Raises what ``work`` raises.
     """
     since = _procfs.start_time(read_at("/proc/self/stat")) or 0
@@ -210,14 +211,14 @@ class _Freezer:
                 self.ways[pid] = "signal"
 
     def _newcomers(self) -> List[int]:
-        """Processes that began after us and have the file open for writing: children of those that are stopped now."""
+        """Processes that began after us and write to the file: children of those that are stopped now."""
         new = []
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             if pid in self._looked_at or pid in self.pids or pid in self.spared or pid == os.getpid():
                 continue
             self._looked_at.add(pid)
             started = _start_time(pid)
-            if started is not None and started >= self._since and self._writes(pid):
+            if started is not None and started >= self._since and (self._writes(pid) or self._maps(pid)):
                 why = protected([pid])
                 self.spared.update(why)
                 if not why:
@@ -233,6 +234,16 @@ class _Freezer:
                         mode = os.lstat("/proc/%d/fd/%s" % (pid, fd)).st_mode
                         if mode & 0o200:  # as it was opened (proc(5))
                             return True
+        return False
+
+    def _maps(self, pid: int) -> bool:
+        with suppress(OSError):
+            for mapping in _procfs.deleted_maps(read_at("/proc/%d/maps" % pid)):
+                with suppress(OSError):
+                    found = os.stat("/proc/%d/map_files/%s" % (pid, mapping.address))
+                    is_shared = "w" in mapping.permissions and "s" in mapping.permissions
+                    if is_shared and (found.st_dev, found.st_ino) == self._identity:
+                        return True
         return False
 
 

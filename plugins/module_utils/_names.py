@@ -16,6 +16,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 # What d_path() of the kernel appends to the name of an unlinked file. A live file may be called so too.
 DELETED = b" (deleted)"
 
+# In place of a path with which the kernel's text would be longer than PATH_MAX: it refuses to tell it then.
+TOO_LONG = b"(too long)"
+
 # rpm renames the old file to name;hexdigits before it unlinks it.
 _RPM_SUFFIX = re.compile(rb";[0-9a-f]{8,}\Z")
 

@@ -38,7 +38,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Scan,
     Sighting,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._names import (
+    DELETED,
+    RENAMED,
+    TOO_LONG,
+    printable,
+)
 
 _ACCESS = {stat.S_IRUSR: "read", stat.S_IWUSR: "write", stat.S_IRUSR | stat.S_IWUSR: "both"}
 
@@ -394,8 +399,10 @@ class _Visit:
                 try:
                     text = readlink(name, dir_fd=directory)
                 except OSError as error:
-                    self._note(error)
-                    continue
+                    if error.errno != errno.ENAMETOOLONG:
+                        self._note(error)
+                        continue
+                    text = os.fsdecode(TOO_LONG + DELETED)  # perhaps: its number of links tells
                 # A first sieve, as quick as can be; what the opened handle says decides.
                 if text[-1:] != ")" and "/." not in text:
                     continue
@@ -457,7 +464,7 @@ class _Visit:
     def _sighting(self, holder: Process, link: _Link, handle: int) -> Optional[Sighting]:
         """None where the file is live, or its file system does not answer."""
         # What the link said before it was opened may have been said of another file: descriptors are quickly exchanged.
-        text = link_text(handle)
+        text = _text_of(handle)
         if not text.endswith(DELETED) and not RENAMED.search(text):
             return None
         mount_id = mount_id_of(handle)
@@ -469,7 +476,9 @@ class _Visit:
             return None
         file = file_of(handle)
         path = text[: -len(DELETED)] if text.endswith(DELETED) else text
-        place = None if mount is None else _place.place_of(mount, path)
+        place = None if mount is None or path == TOO_LONG else _place.place_of(mount, path)
+        if path == TOO_LONG and file.nlink:
+            return None
         found = Sighting(
             process=holder,
             via=link.via,
@@ -492,7 +501,7 @@ class _Visit:
 
     def _host_path(self, path: bytes, place: Optional[Place], foreign: Optional[str]) -> Optional[bytes]:
         if foreign is None:
-            return path
+            return None if path == TOO_LONG else path
         return None if place is None else _place.host_path(place, self.walk.own_mounts.values())
 
     def _access(self, link: _Link) -> str:
@@ -548,6 +557,15 @@ class _Visit:
             if (named.st_dev, named.st_ino) == file.identity:
                 return True
         return False
+
+
+def _text_of(handle: int) -> bytes:
+    try:
+        return link_text(handle)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return TOO_LONG + DELETED
 
 
 def _process(pid: int, directory: int, thread: str) -> Process:

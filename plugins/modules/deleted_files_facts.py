@@ -264,6 +264,7 @@ ansible_facts:
         path:
           description:
             - Path that the file had, as its holders see it. Control characters and bytes that are not UTF-8 are escaped.
+            - It is V((too long\)) where it has more than 4085 bytes, which the kernel does not tell.
           type: str
           returned: always
           sample: /usr/bin/bash

@@ -126,6 +126,8 @@ options:
     description:
       - Whether a folder that is gone is made again. It gets the owner, group and mode that C(dpkg-statoverride) or rpm's database has for it, else
         those of the nearest one that is there, except that only its owner may write. RV(files[].made) lists what was made.
+      - dpkg itself records neither owner nor mode of what is in its packages, and over SFTP rpm's database cannot be asked.
+      - A new folder does not stay when its file could not be restored.
     type: bool
     default: false
     version_added: 1.0.0
@@ -157,6 +159,8 @@ options:
     type: bool
     default: false
 notes:
+  - A network or FUSE file system that does not answer is waited for some seconds. What would go there fails and is named, and everything else comes
+    back.
   - What is held in a sandbox that a user made (bubblewrap, a rootless container, a service of the user's own systemd with C(PrivateUsers)) cannot
     be told from a forgery and is not put back in place (V(namespace_untrusted)); it can be copied out with O(dest). Services of the host's
     systemd, whatever their sandbox, are no such case.
@@ -262,6 +266,7 @@ files:
     status:
       description:
         - V(restored), V(restorable) in check mode, V(present) when a file has the name already and was left alone, or V(failed).
+        - A file that came back while it was to be restored is V(present), and RV(files[].msg) says so.
       type: str
       returned: always
       sample: restored

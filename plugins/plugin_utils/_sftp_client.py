@@ -39,8 +39,8 @@ _WINDOW = 64
 PIECE = 128 * 1024
 # Section 6.3 of draft-ietf-secsh-filexfer-02, how a file is opened.
 READ, WRITE, CREATE, EXCLUSIVE = 0x1, 0x2, 0x8, 0x20
-# Section 7, why something failed.
-_FAULTS = {1: errno.ENODATA, 2: errno.ENOENT, 3: errno.EACCES, 8: errno.ENOSYS}
+# Section 7, why something failed; 3 is a folder that is immutable, too.
+_FAULTS = {1: errno.ENODATA, 2: errno.ENOENT, 3: errno.EPERM, 8: errno.ENOSYS}
 
 
 class SessionError(OSError):
@@ -217,7 +217,7 @@ def _resumed(task: Task[Any], kind: int, message: Message) -> Request:
     if code == 0:
         return task.send(message)
     text = message.get_string().decode(errors="replace")
-    return task.throw(OSError(_FAULTS.get(code, errno.EIO), text or "the SFTP server refused"))
+    return task.throw(OSError(_FAULTS.get(code, errno.EREMOTEIO), text or "the SFTP server refused"))
 
 
 def lstat(path: bytes) -> Task[SFTPAttributes]:

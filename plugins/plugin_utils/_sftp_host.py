@@ -100,8 +100,8 @@ _COPY = 16 * 1024 * 1024
 # Bytes that are read at once: as many as the requests of a window carry.
 _SPAN = 32 * PIECE
 
-# What SFTP carries of no file.
-NOT_CARRIED = ("xattrs", "acls", "capabilities", "subsecond_times")
+# What SFTP carries of no file. Holes: the server fills them where it copies; through here all zeros become holes.
+NOT_CARRIED = ("xattrs", "acls", "capabilities", "subsecond_times", "holes")
 
 _READ_ONLY = 1  # ST_RDONLY, also of statvfs@openssh.com
 
@@ -373,7 +373,8 @@ class _SftpHost:
                         raise piece
                     yield piece
         finally:
-            self.session.run(close(handle))
+            with suppress(OSError):  # also long after the session was lost, when it is collected
+                self.session.run(close(handle))
 
     def digests(self, number: int, algorithms: Iterable[str], size: int | None = None) -> dict[str, str]:
         hashes = {algorithm: hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms}
@@ -463,8 +464,20 @@ class _SftpHost:
     @contextmanager
     def hidden_in(self, folder: int) -> Iterator[int]:
         path = path_of(folder, b".procfs-rescue." + binascii.hexlify(os.urandom(8)))
-        self.session.run(mkdir(path, 0o700))
-        hidden = self.session.open_folder(path)
+        try:
+            self.session.run(mkdir(path, 0o700))
+        except SessionError:
+            raise
+        except OSError as error:
+            if self.room(folder).read_only:  # SFTP has no word for it
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS)) from error
+            raise
+        try:
+            hidden = self.session.open_folder(path)
+        except OSError:
+            with suppress(OSError):
+                self.session.run(rmdir(path))
+            raise
         try:
             yield hidden
         finally:

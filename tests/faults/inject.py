@@ -20,6 +20,8 @@ from faults import over_sftp
 from faults.situations import FOLDER, Lost, Situation, inodes, lost, state, tree
 from faults.supervisor import CUT, KILL, LOST, Call, Decide, End, Point, run
 
+# A service, such as the log, or D-Bus; for names of users, files of /etc first.
+ASKING = {"connect", "sendto", "sendmsg", "socket", "/etc"}
 _HIDDEN = re.compile(r"\.procfs-rescue\.[0-9a-f]{16}\Z")
 # What a failure may say of a file that is back.
 _IS_THERE = re.compile("is there again and complete|Whether .* is there again is not known", re.S)
@@ -37,17 +39,19 @@ class Trial(NamedTuple):
 def trial(situation: Situation, top: Path, point: Point | None = None) -> Trial:
     with lost(situation, top) as this:
         calls: list[Call] = []
-        end = (
-            over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(situation, calls, point))
-        )
+        end = over_sftp.module(this, calls, point) if situation.sftp else module(this, _disturb(this, calls, point))
         reached = point is None or _count(calls, point.name) >= point.number
         wrong = []
         if point is not None and reached and end.was_killed != (point.fault in (KILL, CUT, LOST)):
             wrong.append(f"it ended with status {end.status}")
         elif point is None and (end.was_killed or _failed(end)):
             wrong.append(f"undisturbed it failed: {end.output.decode(errors='replace')}")
+        if point is None and situation.written and "copy_file_range" not in this.meanwhile:
+            wrong.append("nobody stood still while it was copied")
+        if this.meanwhile & ASKING:
+            wrong.append(f"somebody was asked while the one who could answer may have stood still: {this.meanwhile}")
         wrong += [f"after the fault: {what}" for what in _wrong(this, end)]
-        excused = _excused(_files(end))
+        excused = _excused(this, _files(end))
         again = over_sftp.module(this, [], None) if situation.sftp else module(this, None)
         wrong += [f"after the next run: {what}" for what in _wrong_in_the_end(this, again, excused)]
         return Trial(calls, reached, wrong)
@@ -68,8 +72,12 @@ def module(this: Lost, decide: Decide | None) -> End:
     return run(main, decide)
 
 
-def _disturb(situation: Situation, calls: list[Call], point: Point | None) -> Decide:
+def _disturb(this: Lost, calls: list[Call], point: Point | None) -> Decide:
+    situation = this.situation
+
     def decide(call: Call) -> int | None:
+        if this.stands_still():
+            this.meanwhile.add("/etc" if call.path.startswith(b"/etc/") else call.name)
         if not calls and not (call.name == "openat" and call.path == FOLDER.encode()):
             return situation.refused(call)
         calls.append(call)
@@ -103,9 +111,11 @@ def _failed(end: End) -> bool:
     return not files or any(file["status"] == "failed" for file in files)
 
 
-def _excused(files: list[dict[str, Any]]) -> set[str]:
+def _excused(this: Lost, files: list[dict[str, Any]]) -> set[str]:
     """The fields of State that the module said are not the original's."""
-    told = {name for file in files for name in file.get("not_kept", ())} - set(NOT_CARRIED)
+    told = {name for file in files for name in file.get("not_kept", ())}
+    if this.situation.sftp:  # that is always said, and there was nothing of it
+        told -= set(NOT_CARRIED)
     fields = {"owner": "uid", "group": "gid", "mtime": "mtime_ns"}
     return {fields.get(name, "mode" if name == "mode" else "xattrs") for name in told}
 
@@ -120,7 +130,7 @@ def _wrong(this: Lost, end: End) -> list[str]:
     after, numbers = tree(this.top), inodes(this.top)
     prefix = f"{this.folder.relative_to(this.top)}/"
     files = _files(end)
-    excused = _excused(files)
+    excused = _excused(this, files)
     wrong = []
     back = set()
     for name, wanted in this.targets.items():
@@ -188,7 +198,7 @@ def _wrong_in_the_end(this: Lost, end: End, excused: set[str]) -> list[str]:
     prefix = f"{this.folder.relative_to(this.top)}/"
     if "_ansible_check_mode" in this.situation.options:
         return [] if after == this.before else ["check mode changed something"]
-    excused = excused | _excused(_files(end))
+    excused = excused | _excused(this, _files(end))
     wrong = [
         f"{name} is {after.get(prefix + name)} and should be {wanted}"
         for name, wanted in this.targets.items()

@@ -121,6 +121,8 @@ class Lost:
         self.before: dict[str, State] = {}
         self.inodes: dict[str, int] = {}
         self.originals: dict[str, State] = {}
+        # Calls that were made while the one that writes stood still.
+        self.meanwhile: set[str] = set()
 
     @property
     def targets(self) -> dict[str, State]:
@@ -170,10 +172,13 @@ class Lost:
                 self.writer = subprocess.Popen(["sleep", "1000"], pass_fds=[held.fileno()])
         path.unlink()
 
+    def stands_still(self) -> bool:
+        return self.writer is not None and Path(f"/proc/{self.writer.pid}/stat").read_text().split()[2] in "tT"
+
     def is_stopped(self) -> bool:
         """Whether the one that writes does not go on, however much time it is given."""
         for _try in range(200):
-            if self.writer is None or Path(f"/proc/{self.writer.pid}/stat").read_text().split()[2] not in "tT":
+            if not self.stands_still():
                 return False
             time.sleep(0.01)
         return True

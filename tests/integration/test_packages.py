@@ -15,8 +15,8 @@ import rpms
 
 HOLD = "import sys\nheld = [open(path) for path in sys.argv[1:]]\n"
 
-TOOL, CONF = "/usr/bin/rescue-tool", "/etc/rescue-tool.conf"
-DIRECTIVES = {TOOL: "%attr(4755, root, root)", CONF: "%config(noreplace)"}
+TOOL, CONF, DATA = "/usr/bin/rescue-tool", "/etc/rescue-tool.conf", "/opt/rescue-tool"
+DIRECTIVES = {TOOL: "%attr(4755, root, root)", CONF: "%config(noreplace)", DATA: "%dir %attr(2750, root, adm)"}
 
 
 def inside(host, path):
@@ -141,6 +141,25 @@ def test_a_database_that_cannot_be_asked_is_told(host, installed, hold, run_modu
     (warning,) = answer.result["warnings"]
     assert warning.startswith("The package database could not be asked: ")
     assert answer.files[0]["content_by"] == "none" and answer.files[0]["dropped"] == ["setuid"]
+
+
+def test_a_folder_comes_back_as_rpm_has_it(host, installed, hold, run_module):
+    path = f"{DATA}/cache/state"
+    host.run(["mkdir", f"{DATA}/cache"])
+    inside(host, path).write_text("precious")
+    hold(HOLD, path)
+    host.run(["rm", "-r", DATA])
+    answer = run_module("restore_file", {"path": path, "parents": True})
+    assert not answer.failed, answer.output
+    made = [
+        (one["path"], one["owner"], one["group"], one["mode"], one["metadata_by"]) for one in answer.files[0]["made"]
+    ]
+    assert made == [(DATA, "root", "adm", "2750", "rpm"), (f"{DATA}/cache", "root", "adm", "2750", None)]
+    assert inside(host, path).read_text() == "precious"
+    status = inside(host, DATA).stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o2750, 0, 4)
+    inside(host, path).unlink()
+    inside(host, f"{DATA}/cache").rmdir()
 
 
 def test_dpkg_and_rpm_on_one_host(host, installed, hold, run_module):

@@ -251,6 +251,30 @@ def test_a_path_that_is_fine_is_no_change(run_module):
     assert not answer.failed and not answer.result["changed"] and answer.files[0]["status"] == "present"
 
 
+def test_what_makes_a_writer_open_the_restored_file(booted, run_on_booted):
+    """A service of the host's systemd; whoever is none has to be asked in another way."""
+    path = "/opt/log/app.log"
+    booted.run(["mkdir", "-p", "/opt/log"])
+    program = f"exec >>{path}; while :; do echo $$; sleep 0.1; done"
+    booted.run(["systemd-run", "--unit=writer", "sh", "-c", program])
+    booted.run(["sh", "-c", f"until grep -q . {path}; do sleep 0.1; done"], timeout=20)
+    scope = booted.spawn(["systemd-run", "--scope", "--unit=other", "sh", "-c", f"exec 3>>{path}; exec sleep infinity"])
+    booted.run(["sh", "-c", "until pgrep -xf 'sleep infinity'; do sleep 0.1; done"], timeout=20)
+    try:
+        inside(booted, path).unlink()
+        (file,) = run_on_booted("restore_file", {"path": path}).files
+        assert file["status"] == "restored", file["msg"]
+        told = {(writer["unit"], writer["reopen"]) for writer in file["writers"]}
+        assert told == {("writer.service", "systemctl reload-or-restart writer.service"), ("other.scope", None)}
+        size = inside(booted, path).stat().st_size
+        booted.run(["sh", "-c", "systemctl reload-or-restart writer.service"])
+        booted.run(["sh", "-c", f"until [ $(stat -c %s {path}) -gt {size} ]; do sleep 0.1; done"], timeout=20)
+    finally:
+        booted.run(["systemctl", "stop", "writer.service", "other.scope"])
+        scope.wait(timeout=10)
+        booted.run(["rm", "-r", "/opt/log"])
+
+
 def test_different_files_under_one_name_are_never_chosen_from_silently(host, lab, hold, run_module):
     path = f"{lab}/twice"
     for text in ("first", "second"):

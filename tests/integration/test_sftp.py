@@ -24,7 +24,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sf
 from fleet import Fleet
 
 HOLD = "import sys\nheld = open(sys.argv[1], (sys.argv + ['rb'])[2])\n"
-NOT_CARRIED = ["xattrs", "acls", "capabilities", "subsecond_times"]
+NOT_CARRIED = ["xattrs", "acls", "capabilities", "subsecond_times", "holes"]
 UNIT = Path(__file__).parents[1] / "unit/plugins"
 
 

@@ -126,6 +126,12 @@ class Holders:
         inlet.write(text)
         inlet.flush()
 
+    def ended(self, pid: int) -> int:
+        """How it ended by itself: its exit code, or the negative number of the signal."""
+        process = self._processes.pop(pid)
+        process.communicate(timeout=5)
+        return process.returncode
+
     def end(self, pid: int) -> None:
         process = self._processes.pop(pid)
         process.kill()

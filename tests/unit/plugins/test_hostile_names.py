@@ -33,7 +33,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import (
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import LocalFile, components
 from unit.plugins.hostile import FEWER, LINKS, NAMES, PATHS, TEXTS
-from unit.plugins.samples import a_deleted_file, a_process, a_sighting, a_target
+from unit.plugins.samples import a_deleted_file, a_process, a_scan, a_sighting, a_target
 
 
 def texts_in(value: Any) -> list[str]:
@@ -105,7 +105,7 @@ def test_a_message_is_one_line_of_text(seen: list[Sighting], path: bytes) -> Non
     """Each of the sightings may be meant or not; there is no file behind any of them."""
     wishes = [Wish(path=path), *(Wish(path=one.path) for one in seen), Wish(link="/proc/812/fd/3")]
     for wish in wishes:
-        _candidate, message = answer(lambda wish=wish: find(wish, a_target(), seen, 1, (), None))
+        _candidate, message = answer(lambda wish=wish: find(wish, a_target(), seen, a_scan(unreadable=1), (), None))
         assert message.isprintable()
 
 

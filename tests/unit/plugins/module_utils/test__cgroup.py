@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
+from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, reopen, unit_of
 
 ID = b"0123456789abcdef" * 4
 
@@ -64,6 +64,25 @@ def test_container(cgroup: bytes, container: str | None) -> None:
 @pytest.mark.parametrize("cgroup", [b"0::/lxc.monitor.web\n", b"0::/machine.slice/libpod-conmon-" + ID + b".scope\n"])
 def test_what_watches_over_a_container_is_not_in_it(cgroup: bytes) -> None:
     assert container_of(cgroup) is None
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "command"),
+    [
+        (b"0::/system.slice/nginx.service\n", "systemctl reload-or-restart nginx.service"),
+        (b"0::/system.slice/a b;reboot.service\n", "systemctl reload-or-restart 'a b;reboot.service'"),
+        (b"0::/system.slice/\n", None),
+        (b"0::/user.slice/user-7.slice/user@7.service/app.slice/editor.service\n", None),
+        (b"0::/user.slice/user-0.slice/session-3.scope\n", None),
+        (b"0::/system.slice/docker-" + ID + b".scope\n", None),
+        (b"0::/machine.slice/systemd-nspawn@web.service/payload/system.slice/ssh.service\n", None),
+        (b"0::/lxc.payload.web/system.slice/ssh.service\n", None),
+        (b"", None),
+    ],
+)
+def test_what_makes_a_writer_open_its_files_again(cgroup: bytes, command: str | None) -> None:
+    """A restart of a user's manager, a session or a container would end more than the writer."""
+    assert reopen(cgroup) == command
 
 
 def test_names_are_printable() -> None:

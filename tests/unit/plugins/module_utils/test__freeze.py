@@ -109,6 +109,69 @@ def test_threads_and_processes_that_are_made_meanwhile_stand_still_too(
     wait_until(lambda: moves(busy))
 
 
+# A process that maps the file and does nothing; its child writes through the mapping, and neither has a descriptor.
+_MAP = """
+import ctypes, itertools, mmap, os, sys
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+fd = os.open(sys.argv[1], os.O_RDWR)
+address = libc.mmap(None, ctypes.c_size_t(1 << 20), 3, 1, fd, ctypes.c_long(0))
+os.close(fd)
+os.unlink(sys.argv[1])
+if os.fork() == 0:
+    for number in itertools.count():
+        ctypes.memmove(address + number * 512 % (1 << 20), b"%20d" % number, 20)
+        if number % 100 == 0 and os.getppid() == 1:
+            os._exit(0)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_child_that_only_maps_the_file_stands_still_too(busy: Path, holders: Holders, way: str) -> None:
+    with open(busy, "rb") as file:
+        pid = holders.start(sys.executable, "-c", _MAP, busy)
+        holders.expect(pid, b"ready\n")
+        opened = Path(f"/proc/self/fd/{file.fileno()}")
+        wait_until(lambda: moves(opened))
+        moved, frozen = while_frozen(lambda: moves(opened, 0.2), [pid], identity(opened), 10)
+        assert not moved
+        assert len(frozen.stopped) == 2 and frozen.stopped[pid] == way
+        wait_until(lambda: moves(opened))
+
+
+# In vfork(2): it waits, and no signal and no tracer stops it, until its child has opened the FIFO.
+_VFORK = """
+import os, sys
+held = open(sys.argv[1], "r+b", 0)
+print("ready", flush=True)
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 9, sys.argv[2], os.O_WRONLY, 0)])
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def in_vfork(busy: Path, tmp_path: Path, holders: Holders) -> Iterator[int]:
+    os.mkfifo(tmp_path / "fifo")
+    pid = holders.start(sys.executable, "-c", _VFORK, busy, tmp_path / "fifo")
+    holders.expect(pid, b"ready\n")
+    wait_until(lambda: states(pid) == {"D"})
+    yield pid
+    with open(tmp_path / "fifo", "rb"):
+        holders.expect(pid, b"done\n")
+    wait_until(lambda: states(pid) == {"S"})
+
+
+def test_one_that_cannot_be_stopped_is_told(busy: Path, in_vfork: int) -> None:
+    """It has not to be waited for, and it is not left standing when it could be stopped at last."""
+    started = time.monotonic()
+    done, frozen = while_frozen(lambda: 7, [in_vfork], identity(busy), 0.6)
+    assert time.monotonic() - started < 3
+    assert (done, frozen.stopped.get(in_vfork)) == (7, None)
+    assert frozen.spared[in_vfork] == "it did not stop in time"
+
+
 def test_they_are_let_go_when_the_time_is_over(busy: Path, write: Callable[..., int], way: str) -> None:
     moved, frozen = while_frozen(lambda: [moves(busy) for _time in range(12)], [write()], identity(busy), 0.3)
     assert (moved[0], moved[-1]) == (False, True)

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import itertools
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -218,7 +219,7 @@ def test_a_file_that_came_back_meanwhile_is_not_touched(gone: Path, bring_back: 
     """Between the first look and this one a package was installed, or another run was faster."""
     gone.write_text("newer")
     before = state(gone)
-    assert bring_back() == Outcome("present")
+    assert bring_back() == Outcome("present", came_back=True)
     assert state(gone) == before
     assert os.listdir(gone.parent) == ["tool"]
 
@@ -227,7 +228,7 @@ def test_a_linked_file_does_not_replace_one_that_came_back_either(tool: Path, br
     tool.rename(tool.parent / "other")
     tool.write_text("newer")
     before = state(tool)
-    assert bring_back() == Outcome("present")
+    assert bring_back() == Outcome("present", came_back=True)
     assert state(tool) == before
 
 
@@ -241,7 +242,7 @@ def test_a_file_that_comes_back_in_the_last_moment_is_not_touched(
         gone.write_text("newer")
 
     steps["apply_metadata"] = come_back
-    assert bring_back() == Outcome("present")
+    assert bring_back() == Outcome("present", came_back=True)
     assert gone.read_text() == "newer"
     assert os.listdir(gone.parent) == ["tool"]
 
@@ -717,12 +718,17 @@ def test_a_file_that_is_exchanged_the_moment_it_is_back(gone: Path, bring_back: 
     assert refusal(bring_back) == (f"{gone} was taken away or replaced the moment it came back.", [])
 
 
-def test_a_folder_that_is_removed_meanwhile(gone: Path, bring_back: PutBack, steps: dict[str, Any]) -> None:
+@pytest.mark.parametrize("how", ["with O_TMPFILE", "no_tmpfile"])
+def test_a_folder_that_is_removed_meanwhile(
+    gone: Path, bring_back: PutBack, steps: dict[str, Any], how: str, request: pytest.FixtureRequest
+) -> None:
+    if how == "no_tmpfile":
+        request.getfixturevalue(how)
     real_apply = LOCAL.apply_metadata
 
     def remove(*arguments: Any) -> None:
         real_apply(*arguments)
-        gone.parent.rmdir()
+        shutil.rmtree(gone.parent)
 
     steps["apply_metadata"] = remove
     assert refusal(bring_back) == (

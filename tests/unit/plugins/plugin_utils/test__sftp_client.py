@@ -99,16 +99,16 @@ def test_writing_and_changing(client: Client, tmp_path: Path) -> None:
     found = (tmp_path / "file").stat()
     assert (tmp_path / "file").read_bytes() == bytes(5) + b"end"
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime) == (0o640, 7, 8, 2)
-    assert fault(client, sftp.open_file(path, sftp.WRITE | sftp.CREATE | sftp.EXCLUSIVE, 0o600)) == errno.EIO
+    assert fault(client, sftp.open_file(path, sftp.WRITE | sftp.CREATE | sftp.EXCLUSIVE, 0o600)) == errno.EREMOTEIO
 
 
 def test_links_renames_and_folders(client: Client, tmp_path: Path) -> None:
     top = os.fsencode(tmp_path)
     (tmp_path / "one").write_text("one")
     client.run(sftp.hardlink(top + b"/one", top + b"/two"))
-    assert fault(client, sftp.hardlink(top + b"/one", top + b"/two")) == errno.EIO
+    assert fault(client, sftp.hardlink(top + b"/one", top + b"/two")) == errno.EREMOTEIO
     (tmp_path / "three").write_text("three")
-    assert fault(client, sftp.rename(top + b"/three", top + b"/two")) == errno.EIO
+    assert fault(client, sftp.rename(top + b"/three", top + b"/two")) == errno.EREMOTEIO
     client.run(sftp.posix_rename(top + b"/three", top + b"/two"))
     assert (tmp_path / "two").read_text() == "three"
     client.run(sftp.mkdir(top + b"/folder", 0o700))

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils import _draft
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, Room
+from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Recorded, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED, sftp_host
@@ -214,3 +216,165 @@ def test_a_hidden_folder_of_a_run_that_lives_is_kept(tmp_path: Path, holders: Ho
     lose(holders, tmp_path / "tool")
     assert outcome(restored({"path": str(tmp_path / "tool")})) == [("restored", [])]
     assert sorted(os.listdir(tmp_path)) == [hidden.name, "tool"]
+
+
+def test_a_name_that_comes_back_meanwhile(tmp_path: Path, holders: Holders, host: Host) -> None:
+    """Someone installs the package again: that file wins, ours is dropped, and that is said."""
+    lose(holders, tmp_path / "tool")
+
+    def apply(fd: int, metadata: Metadata) -> None:
+        (tmp_path / "tool").write_text("installed again")
+        host.apply_metadata(fd, metadata)
+
+    meanwhile = host._replace(apply_metadata=apply)
+    (result,) = restore([{"path": str(tmp_path / "tool")}], None, Terms(), lambda _line: None, meanwhile)
+    assert (result["status"], result["changed"]) == ("present", False)
+    assert result["msg"] == f"{tmp_path}/tool came back while it was to be restored: that file was left alone."
+    assert (tmp_path / "tool").read_text() == "installed again"
+    assert os.listdir(tmp_path) == ["tool"]
+
+
+def test_a_folder_that_is_gone_is_made_again(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    """With the owner of the one around it, and its mode but for the rights of others to write."""
+    os.chown(tmp_path, 0, 12)
+    tmp_path.chmod(0o2775)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    lose(holders, tmp_path / "a" / "b" / "tool")
+    (tmp_path / "a" / "b").rmdir()
+    (tmp_path / "a").rmdir()
+    request, terms = {"path": str(tmp_path / "a/b/tool")}, {"parents": True, "accept": ["ancestor_writable"]}
+    (would,) = restored(request, check_mode=True, **terms)
+    assert (would["status"], os.listdir(tmp_path)) == ("restorable", [])
+    (result,) = restored(request, **terms)
+    assert result["status"] == "restored", result["msg"]
+    assert [(made["path"], made["mode"], made["metadata_by"]) for made in result["made"]] == [
+        (f"{tmp_path}/a", "2755", None),
+        (f"{tmp_path}/a/b", "2755", None),
+    ]
+    assert (tmp_path / "a/b/tool").read_bytes() == CONTENT
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        found = folder.stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, len(os.listdir(folder))) == (0o2755, 0, 12, 1)
+
+
+def test_a_folder_is_made_as_recorded(tmp_path: Path, holders: Holders, host: Host) -> None:
+    (tmp_path / "a").mkdir()
+    lose(holders, tmp_path / "a" / "tool", owner=NOBODY)
+    (tmp_path / "a").rmdir()
+    known = host._replace(recorded=lambda _path: Recorded(0o2751, "nobody", "12", "rpm"))
+    (result,) = restore([{"path": f"{tmp_path}/a/tool"}], None, Terms(parents=True), lambda _line: None, known)
+    assert result["status"] == "restored", result["msg"]
+    found = (tmp_path / "a").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o2751, NOBODY, 12)
+    assert result["made"][0]["metadata_by"] == "rpm"
+
+
+def test_no_new_folder_stays_for_a_file_that_did_not_come_back(tmp_path: Path, holders: Holders, host: Host) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    lose(holders, tmp_path / "a" / "b" / "tool")
+    (tmp_path / "a" / "b").rmdir()
+    (tmp_path / "a").rmdir()
+    full = host._replace(room=lambda _folder: Room(False, 0, 1))
+    content = {"path": f"{tmp_path}/a/b/tool"}
+    (result,) = restore([content], None, Terms(parents=True), lambda _line: None, full)
+    assert (result["status"], os.listdir(tmp_path)) == ("failed", [])
+    assert "its file system has 0 free" in result["msg"]
+
+
+def test_one_folder_that_cannot_be_made_leaves_none(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    """The second name is too long."""
+    lose(holders, tmp_path / "tool")
+    request = {"path": str(tmp_path / "tool"), "dest": f"{tmp_path}/new/{'x' * 256}/copy"}
+    (result,) = restored(request, parents=True)
+    assert (result["status"], os.listdir(tmp_path)) == ("failed", [])
+
+
+@pytest.mark.parametrize("was_replaced", [False, True])
+def test_a_backup_that_a_killed_run_left_waiting(
+    tmp_path: Path, holders: Holders, restored: Restored, was_replaced: bool
+) -> None:
+    """It becomes one if the file was replaced; if it was not, it is not needed."""
+    (tmp_path / "other").write_text("older")
+    hidden = tmp_path / ".procfs-rescue.0123456789abcdef"
+    hidden.mkdir(mode=0o700)
+    saved = "other.812.2026-11-28@10:11:12~"
+    (hidden / saved).hardlink_to(tmp_path / "other")
+    if was_replaced:
+        (tmp_path / "new").write_text("newer")
+        (tmp_path / "new").rename(tmp_path / "other")
+    lose(holders, tmp_path / "tool")
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("restored", [])]
+    assert sorted(os.listdir(tmp_path)) == ["other", *([saved] if was_replaced else []), "tool"]
+    assert not was_replaced or (tmp_path / saved).read_text() == "older"
+
+
+def test_two_backups_in_one_second(
+    tmp_path: Path, holders: Holders, restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_draft.time, "strftime", lambda *_arguments: "2026-11-28@10:11:12")
+    for content in (b"one", b"two"):
+        lose(holders, tmp_path / "tool", content)
+        (tmp_path / "tool").write_bytes(b"before " + content)
+        request = {"path": str(tmp_path / "tool"), "checksum": "sha256:" + hashlib.sha256(content).hexdigest()}
+        assert outcome(restored(request, force=True, backup=True)) == [("restored", [])]
+    names = [f"tool.{os.getpid()}.2026-11-28@10:11:12{number}~" for number in ("", "-1")]
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"before one", b"before two"]
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_a_holder_that_ends_after_the_copy(tmp_path: Path, holders: Holders, host: Host) -> None:
+    """What was opened in time is compared once more, and named."""
+    (tmp_path / "tool").write_bytes(CONTENT)
+    pid = holders.open(tmp_path / "tool").pid
+    (tmp_path / "tool").unlink()
+
+    def copy(source: int, target: int) -> None:
+        host.copy_content(source, target)
+        holders.end(pid)
+
+    ending = host._replace(copy_content=copy)
+    (result,) = restore([{"path": str(tmp_path / "tool")}], None, Terms(), lambda _line: None, ending)
+    assert (result["status"], result["consistent"]) == ("restored", True), result["msg"]
+    assert (tmp_path / "tool").read_bytes() == CONTENT
+
+
+def test_a_holder_that_ends_before_the_copy(tmp_path: Path, holders: Holders, host: Host) -> None:
+    (tmp_path / "tool").write_bytes(CONTENT)
+    pid = holders.open(tmp_path / "tool").pid
+    (tmp_path / "tool").unlink()
+
+    def copy(source: int, target: int) -> None:
+        holders.end(pid)
+        host.copy_content(source, target)
+
+    ending = host._replace(copy_content=copy)
+    (result,) = restore([{"path": str(tmp_path / "tool")}], None, Terms(), lambda _line: None, ending)
+    assert (result["status"], (tmp_path / "tool").read_bytes()) == ("restored", CONTENT)
+
+
+def test_a_writer_that_is_to_be_frozen(tmp_path: Path, holders: Holders, restored: Restored) -> None:
+    """Over SFTP nobody can be stopped, and that is said."""
+    (tmp_path / "tool").write_bytes(CONTENT)
+    pid = holders.open(tmp_path / "tool", os.O_RDWR).pid
+    (tmp_path / "tool").unlink()
+    (result,) = restored({"path": str(tmp_path / "tool")}, freeze=5.0)
+    assert result["status"] == "restored"
+    frozen = {name: result["frozen"][name] for name in ("stopped", "spared")}
+    assert frozen in (
+        {"stopped": [{"pid": pid, "by": "ptrace"}], "spared": []},
+        {"stopped": [], "spared": [{"pid": pid, "reason": "over SFTP nobody can be stopped"}]},
+    )
+    assert [writer["pid"] for writer in result["writers"]] == [pid]
+
+
+def test_a_file_with_a_link_left(tmp_path: Path, holders: Holders, restored: Restored, host: Host) -> None:
+    """SFTP does not tell that there is one: it is a copy then, to which its writers do not write."""
+    (tmp_path / "twin").write_bytes(CONTENT)
+    (tmp_path / "tool").hardlink_to(tmp_path / "twin")
+    pid = holders.open(tmp_path / "tool", os.O_RDWR).pid
+    (tmp_path / "tool").unlink()
+    (result,) = restored({"path": str(tmp_path / "tool")})
+    told = result["method"], [writer["pid"] for writer in result["writers"]]
+    assert told == (("link", []) if host.link_again is LOCAL.link_again else ("copy", [pid]))
+    assert (tmp_path / "tool").samefile(tmp_path / "twin") is (result["method"] == "link")
+    assert (tmp_path / "tool").read_bytes() == CONTENT
