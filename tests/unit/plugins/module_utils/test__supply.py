@@ -143,10 +143,8 @@ def test_an_offer(folder: Path) -> None:
     with offered(need, host) as (offer, fd):
         assert (offer.size, offer.owner, os.pread(fd, 9, 0)) == (3, "root", b"abc")
     for other in (TOOL._replace(version="2.0"), TOOL._replace(architecture="arm64")):
-        with (
-            pytest.raises(RescueError, match=r"it has tool 1\.0 all, not tool"),
-            offered(need._replace(installed=other), host),
-        ):
+        theirs = need._replace(installed=other)
+        with pytest.raises(RescueError, match=r"it has tool 1\.0 all, not tool"), offered(theirs, host):
             pass
     path.write_bytes(b"abd")
     with pytest.raises(RescueError), offered(need, host):
