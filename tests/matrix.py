@@ -27,7 +27,7 @@ WORK = ROOT / ".work" / "matrix"
 
 
 class Core(NamedTuple):
-    """A release of ansible-core, the Pythons it runs with, newest first, and the oldest and newest of its hosts."""
+    """A release of ansible-core, Pythons it runs with (the first that is there is taken), oldest and newest of hosts."""
 
     release: str
     controllers: tuple[str, ...]
@@ -35,7 +35,7 @@ class Core(NamedTuple):
 
 
 CORES = (
-    Core("2.16.19", ("3.12", "3.11", "3.10"), ("3.6", "3.12")),
+    Core("2.16.19", ("3.10", "3.11", "3.12"), ("3.6", "3.12")),
     Core("2.17.14", ("3.12", "3.11", "3.10"), ("3.7", "3.12")),
     Core("2.18.19", ("3.13", "3.12", "3.11"), ("3.8", "3.13")),
     Core("2.19.14", ("3.13", "3.12", "3.11"), ("3.8", "3.13")),
