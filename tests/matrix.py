@@ -27,7 +27,7 @@ WORK = ROOT / ".work" / "matrix"
 
 
 class Core(NamedTuple):
-    """A release of ansible-core, Pythons it runs with (the first that is there is taken), oldest and newest of hosts."""
+    """A release of ansible-core, Pythons it runs with (the first found is taken), the oldest and newest of hosts."""
 
     release: str
     controllers: tuple[str, ...]
