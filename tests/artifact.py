@@ -58,11 +58,11 @@ def main(arguments: list[str]) -> None:
     strip(COLLECTIONS / "ansible_collections/procfs/rescue")
     page = WORK / "page.html"
     given = json.dumps({"report_dest": str(page), "ansible_python_interpreter": sys.executable})
-    here = ["-i", "localhost,", "-c", "local", "-e", given]
-    told = run(["ansible-playbook", "procfs.rescue.report", *here])
+    to_itself = ["-i", "localhost,", "-c", "local", "-e", given]
+    told = run(["ansible-playbook", "procfs.rescue.report", *to_itself])
     if not page.exists() or "1 of 1 hosts looked at" not in told:
         sys.exit(f"The installed collection wrote no report of this machine: {told}")
-    told = run(["ansible-playbook", "procfs.rescue.check", *here])
+    told = run(["ansible-playbook", "procfs.rescue.check", *to_itself])
     if "1 host: 1 was_fine" not in told:
         sys.exit(f"The installed collection did not find /bin/bash of this machine: {told}")
     print(f"{artifact.name}: {len(content)} files, built twice the same, installed, found")
