@@ -155,10 +155,11 @@ def test_a_first_change(type_there: Callable[..., tuple[str, float]]) -> None:
     assert "test_restore_file.py" in screen and " passed" in screen
 
 
-def test_by_galaxy(tmp_path: Path) -> None:
+def test_by_galaxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The artifact that is to be uploaded stands in for its name at Galaxy; there is no repository in reach."""
-    built = artifact.build(ROOT, tmp_path)
     here = {"HOME": str(tmp_path), "PATH": f"{Path(program('ansible')).parent}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    monkeypatch.setenv("PATH", here["PATH"])
+    built = artifact.build(ROOT, tmp_path)
     (tmp_path / ".ssh").mkdir(mode=0o700)
     install, check, rescue = GALAXY.commands
     with Fleet(2) as fleet:
