@@ -30,7 +30,7 @@ report: inventory controller ## Write a page of what deleted files your hosts ho
 collect: inventory controller ## Collect what deleted files of your hosts hold as evidence: INVENTORY=hosts.yml
 	@$(in_venv) ansible-playbook procfs.rescue.collect -i "$(INVENTORY)" $(ARGS)
 
-test: lint unit build sanity integration ## Everything that CI runs (root)
+test: lint unit docs build sanity integration ## Everything that CI runs (root)
 
 test-all: test galaxy faults integration-long matrix ways ## And all that takes longer
 
@@ -47,10 +47,12 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .
 	$(in_venv) antsibull-changelog lint
 	$(in_venv) reuse lint --quiet
+	$(in_venv) nox --list > /dev/null
 
 docs: prepare ## The documentation as HTML in .work/docs/html
 	rm -rf .work/docs && mkdir -p .work/docs/rst && chmod 755 .work/docs/rst
 	$(in_venv) antsibull-docs collection --use-current --squash-hierarchy --fail-on-error --no-add-antsibull-docs-version --dest-dir .work/docs/rst procfs.rescue
+	cp docs/docsite/rst/*.svg .work/docs/rst/docsite/ # antsibull-docs takes none along
 	$(in_venv) sphinx-build --quiet --fail-on-warning --keep-going -c docs .work/docs/rst .work/docs/html
 
 unit: prepare ## Unit tests

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,7 @@ PACKED |= {"changelogs", "docs", "meta", "playbooks", "plugins", "requirements.i
 USED = {"meta", "playbooks", "plugins", "roles"}
 
 # Of these folders a user does not need all.
-LEFT_OUT = ("changelogs/fragments/", "changelogs/.plugin-cache.yaml")
+LEFT_OUT = ("changelogs/fragments/", "changelogs/.plugin-cache.yaml", "docs/conf.py")
 
 
 def main(arguments: list[str]) -> None:
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> None:
     artifact = build(ROOT, WORK)
     content = digests(artifact)
     check_names(set(content))
+    check_links(set(content))
     if arguments == ["galaxy"]:
         check_import(artifact)
         return
@@ -56,9 +58,13 @@ def main(arguments: list[str]) -> None:
     strip(COLLECTIONS / "ansible_collections/procfs/rescue")
     page = WORK / "page.html"
     given = json.dumps({"report_dest": str(page), "ansible_python_interpreter": sys.executable})
-    told = run(["ansible-playbook", "procfs.rescue.report", "-i", "localhost,", "-c", "local", "-e", given])
+    to_itself = ["-i", "localhost,", "-c", "local", "-e", given]
+    told = run(["ansible-playbook", "procfs.rescue.report", *to_itself])
     if not page.exists() or "1 of 1 hosts looked at" not in told:
         sys.exit(f"The installed collection wrote no report of this machine: {told}")
+    told = run(["ansible-playbook", "procfs.rescue.check", *to_itself])
+    if "1 host: 1 was_fine" not in told:
+        sys.exit(f"The installed collection did not find /bin/bash of this machine: {told}")
     print(f"{artifact.name}: {len(content)} files, built twice the same, installed, found")
 
 
@@ -82,8 +88,8 @@ def digests(artifact: Path) -> dict[str, str]:
 
 
 def repository() -> list[str]:
-    """The files that git knows or would take. Root may be testing the clone of another user."""
-    git = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    """The files that git has, and no others that lie about. Root may be testing the clone of another user."""
+    git = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached"]
     known = subprocess.run(git, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\0")
     return [name for name in known if name and (ROOT / name).exists()]
 
@@ -93,7 +99,19 @@ def check_names(names: set[str]) -> None:
     wanted |= {"FILES.json", "MANIFEST.json"}
     if names != wanted:
         surplus, missing = sorted(names - wanted), sorted(wanted - names)
-        sys.exit(f"The artifact has what no user needs: {surplus}; it lacks {missing}")
+        sys.exit(
+            f"The artifact has what no user needs, or what git does not have (git add): {surplus}; it lacks {missing}"
+        )
+
+
+def check_links(names: set[str]) -> None:
+    """What the packed pages link to is packed, too."""
+    folders = {str(parent) for name in names for parent in Path(name).parents}
+    for name in sorted(name for name in names if name.endswith(".md") and name != "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text(encoding="utf-8")):
+            path = os.path.normpath(Path(name).parent / target)
+            if path not in names | folders:
+                sys.exit(f"{name} links to {target}, which is not in the artifact")
 
 
 def strip(installed: Path) -> None:

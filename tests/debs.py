@@ -38,7 +38,7 @@ def build(
         "Description: a test\n"
     )
     package = folder / f"{name}_{version}_all.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", top, package], check=True, capture_output=True)
+    subprocess.check_output(["dpkg-deb", "--root-owner-group", "-b", top, package])
     return package
 
 
@@ -57,7 +57,7 @@ def offer(host: Host, package: Path) -> None:
     """Lets apt on the host find the package in a repository in a folder."""
     put(host, package, f"/srv/packages/{package.name}")
     digest = hashlib.sha256(package.read_bytes()).hexdigest()
-    control = subprocess.run(["dpkg-deb", "-f", package], check=True, capture_output=True, text=True).stdout
+    control = subprocess.check_output(["dpkg-deb", "-f", package]).decode()
     index = f"{control.strip()}\nFilename: ./{package.name}\nSize: {package.stat().st_size}\nSHA256: {digest}\n"
     host.run(["dd", "of=/srv/packages/Packages", "status=none"], input=index.encode())
     host.run(["sh", "-ec", "rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*"])

@@ -14,8 +14,9 @@ from pathlib import Path
 def search_path() -> str:
     """pyenv's shims answer for versions that they then refuse to run; the versions' own folders do not."""
     folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder).name != "shims"]
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    return os.pathsep.join([*folders, *map(str, sorted(pyenv.glob("versions/*/bin")))])
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or Path.home() / ".local/share/uv/python")
+    return os.pathsep.join([*folders, *(str(path) for above in (pyenv, uv) for path in sorted(above.glob("*/bin")))])
 
 
 def interpreter(version: str) -> str | None:

@@ -2,24 +2,32 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""ansible-test sanity, and the tests marked ``matrix``, with other releases of ansible-core and other Pythons."""
+"""ansible-test sanity, unit tests and tests marked ``matrix`` with other releases of ansible-core and other Pythons.
+
+matrix.py               all of them
+matrix.py 2.16.19 ...   these
+"""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from interpreters import interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / ".work" / "matrix"
 
 
 class Core(NamedTuple):
-    """A release of ansible-core, the Pythons it runs with, newest first, and the oldest and newest of its hosts."""
+    """A release of ansible-core, Pythons it runs with (the first found is taken), the oldest and newest of hosts."""
 
     release: str
     controllers: tuple[str, ...]
@@ -27,67 +35,144 @@ class Core(NamedTuple):
 
 
 CORES = (
-    Core("2.16.19", ("3.12", "3.11", "3.10"), ("3.6", "3.12")),
+    Core("2.16.19", ("3.10", "3.11", "3.12"), ("3.6", "3.12")),
+    Core("2.17.14", ("3.12", "3.11", "3.10"), ("3.7", "3.12")),
     Core("2.18.19", ("3.13", "3.12", "3.11"), ("3.8", "3.13")),
     Core("2.19.14", ("3.13", "3.12", "3.11"), ("3.8", "3.13")),
-    Core("2.20.10", ("3.14", "3.13", "3.12"), ("3.9", "3.13")),
-    Core("2.21.5", ("3.14", "3.13", "3.12"), ("3.9", "3.13")),
+    Core("2.20.10", ("3.14", "3.13", "3.12"), ("3.9", "3.13", "3.14")),
+    Core("2.21.5", ("3.14", "3.13", "3.12"), ("3.9", "3.13", "3.14")),
 )
 
+# What runs on hosts, and all of the plugins.
+ON_HOSTS = ("tests/unit/plugins/module_utils", "tests/unit/plugins/modules")
+ON_CONTROLLER = ("tests/unit/plugins",)
 
-def main() -> int:
-    rows = [["ansible-core", "with Python", "sanity", "hosts' Python", "outcome"]]
-    failed = False
+# The last that run with 3.6; not every index tells pip so.
+LAST = """
+    attrs==22.2.0 hypothesis==6.31.6 importlib-metadata==4.8.3 iniconfig==1.1.1 packaging==21.3 pluggy==1.0.0 py==1.11.0
+    pyparsing==3.0.7 pytest==7.0.1 sortedcontainers==2.4.0 tomli==1.2.3 typing-extensions==4.1.1 zipp==3.6.0
+"""
+
+HEADER = ["ansible-core", "Python", "sanity", "unit tests", "hosts' Python", "unit tests", "on hosts"]
+ABSENT = "not tried: no such Python here"
+
+
+def main(releases: list[str]) -> int:
+    rows: list[list[str]] = []
     for core in CORES:
-        controller = next(filter(None, map(interpreter, core.controllers)), None)
-        if controller is None:
-            rows.append([core.release, " or ".join(core.controllers), "", "", "not tried: no such Python here"])
-            continue
-        programs = installed(core.release, controller)
-        is_sane = sanity(programs)
-        failed = failed or not is_sane
-        for target in core.targets:
-            path = interpreter(target)
-            if path is None:
-                rows.append([core.release, version_of(controller), "", target, "not tried: no such Python here"])
-                continue
-            code, outcome = tested(programs, path)
-            failed = failed or code != 0
-            said = "passed" if is_sane else "failed"
-            rows.append([core.release, version_of(controller), said, version_of(path), outcome])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+        if not releases or core.release in releases:
+            rows += tried(core)
+            print("  ".join(rows[-1]), flush=True)
+    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
+    print()
+    for row in [HEADER, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 1 if failed else 0
+    return int(any("FAILED" in cell for row in rows for cell in row))
+
+
+def tried(core: Core) -> list[list[str]]:
+    controller = next(filter(None, map(interpreter, core.controllers)), None)
+    if controller is None:
+        return [[core.release, " or ".join(core.controllers), ABSENT, "", "", "", ""]]
+    programs = installed(core.release, controller)
+    whole = [core.release, version_of(controller), sanity(programs), units(programs / "python", ON_CONTROLLER)]
+    rows = []
+    for target in core.targets:
+        path = interpreter(target)
+        if path is None:
+            rows.append([*whole, target, ABSENT, ""])
+        else:
+            there = units(with_pytest(core.release, programs, path), ON_HOSTS)
+            rows.append([*whole, version_of(path), there, on_hosts(programs, path)])
+        whole = ["", "", "", ""]
+    return rows
 
 
 def installed(release: str, python: str) -> Path:
-    """The folder of the programs of that ansible-core."""
-    folder = ROOT / ".work" / "matrix" / release
-    if not (folder / "bin" / "ansible-playbook").exists():
-        subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-        subprocess.run([*pip, f"ansible-core=={release}"], check=True)
+    """The folder of the programs of that ansible-core, beside what its unit tests need."""
+    folder = WORK / release
+    if not (folder / "bin" / "pytest").exists():
+        make_venv(folder, python, [f"ansible-core=={release}", "hypothesis", "paramiko", "pygal", "pytest"])
     return folder / "bin"
 
 
-def sanity(programs: Path) -> bool:
+def with_pytest(release: str, programs: Path, python: str) -> Path:
+    """A Python like that of a host, with pytest and of ansible-core what is sent to hosts."""
+    folder = WORK / f"{release}-{version_of(python)}"
+    if not (folder / "bin" / "pytest").exists():
+        make_venv(folder, python, LAST.split() if version_of(python).startswith("3.6.") else ["hypothesis", "pytest"])
+        (core,) = (programs.parent / "lib").glob("python*/site-packages/ansible")
+        (sent,) = (folder / "lib").glob("python*/site-packages")
+        (sent / "ansible").mkdir()
+        (sent / "ansible" / "__init__.py").touch()
+        for name in "release.py", "module_utils":
+            (sent / "ansible" / name).symlink_to(core / name)
+    return folder / "bin" / "python"
+
+
+def make_venv(folder: Path, python: str, packages: list[str]) -> None:
+    subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    subprocess.run([*pip, *packages], check=True)
+
+
+def sanity(programs: Path) -> str:
     command = [str(programs / "python"), str(ROOT / "tests" / "sanity" / "run.py")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stdout + done.stderr)
-    return done.returncode == 0
+    done = ran(command, ROOT, {"PYTHONPATH": str(ROOT / "tests")})
+    return "FAILED" if done.returncode else "passed"
 
 
-def tested(programs: Path, target: str) -> tuple[int, str]:
-    environment = {**os.environ, "ANSIBLE_PROGRAMS": str(programs), "TARGET_PYTHON": target}
+def units(python: Path, tests: tuple[str, ...]) -> str:
+    tree = WORK / "tree"
+    copy(tree, future if version_of(str(python)).startswith("3.6.") else str)
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    return outcome(ran(command, tree, {"PYTHONPATH": str(tree / "collections"), "PYTHONDONTWRITEBYTECODE": "1"}))
+
+
+def copy(tree: Path, converted: Callable[[str], str]) -> None:
+    """What the unit tests need of the repository."""
+    shutil.rmtree(tree, ignore_errors=True)
+    for folder in "plugins", "roles", "tests":
+        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in "galaxy.yml", "pyproject.toml":
+        shutil.copy(ROOT / file, tree)
+    for path in (tree / "tests").rglob("*.py"):
+        path.write_text(converted(path.read_text(encoding="utf-8")), encoding="utf-8")
+    link = tree / "collections" / "ansible_collections" / "procfs" / "rescue"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(Path("..", "..", ".."))
+
+
+def future(text: str) -> str:
+    """``from __future__ import annotations`` for Python 3.6: annotations are texts."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        for field in "annotation", "returns":
+            annotation = getattr(node, field, None)
+            if annotation is not None:
+                setattr(node, field, ast.Constant(ast.unparse(annotation)))
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def on_hosts(programs: Path, target: str) -> str:
     command = [sys.executable, "-m", "pytest", "-q", "-m", "matrix", "tests/integration"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return outcome(ran(command, ROOT, {"ANSIBLE_PROGRAMS": str(programs), "TARGET_PYTHON": target}))
+
+
+def ran(command: list[str], folder: Path, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **more}, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
-        print(done.stdout)
-    closing = re.findall(r"^.*\b(?:passed|failed|error).* in .*$", done.stdout, re.MULTILINE)
-    return done.returncode, closing[-1] if closing else f"exit code {done.returncode}"
+        print(done.stdout + done.stderr, flush=True)
+    return done
+
+
+def outcome(done: subprocess.CompletedProcess[str]) -> str:
+    closing = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed|error|skipped).*) in .*$", done.stdout, re.MULTILINE)
+    told = closing[-1] if closing else f"exit code {done.returncode}"
+    return f"FAILED: {told}" if done.returncode else told
 
 
 def version_of(python: str) -> str:
@@ -95,4 +180,4 @@ def version_of(python: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import TestOutcome
@@ -23,7 +24,7 @@ WANTED = 85
 CONFIG = """
 [cosmic-ray]
 module-path = "plugins/module_utils/_{step}.py"
-timeout = 60
+timeout = 300
 excluded-modules = []
 test-command = "{python} -m pytest -q -x -p no:cacheprovider -p no:randomly {tests}"
 
@@ -32,14 +33,24 @@ name = "local"
 """
 
 
+class Told(NamedTuple):
+    """How many mutants of a step were killed, how many of these by time, and the others, with their place and diff."""
+
+    killed: int
+    late: int
+    others: list[str]
+
+
 def main(steps: list[str]) -> int:
     copy()
     few = []
     for step in steps or STEPS:
-        killed, survivors = mutate(step)
-        share = 100 * killed / (killed + len(survivors))
-        print(f"{step}: {killed} of {killed + len(survivors)} mutants killed, {share:.0f} %\n", flush=True)
-        print("".join(f"{survivor}\n" for survivor in survivors), flush=True)
+        told = mutate(step)
+        count = told.killed + len(told.others)
+        share = 100 * told.killed / count
+        late = f" ({told.late} of them took too long)" if told.late else ""
+        print(f"{step}: {told.killed} of {count} mutants killed{late}, {share:.0f} %\n", flush=True)
+        print("".join(f"{other}\n" for other in told.others), flush=True)
         few += [step] if share < WANTED else []
     if few:
         print(f"Less than {WANTED} %: {', '.join(few)}")
@@ -57,8 +68,7 @@ def copy() -> None:
     link.symlink_to(Path("..", "..", ".."))
 
 
-def mutate(step: str) -> tuple[int, list[str]]:
-    """How many mutants of a step were killed, and the others as diffs."""
+def mutate(step: str) -> Told:
     tests = " ".join(
         str(path.relative_to(WORK)) for path in sorted(WORK.glob(f"tests/unit/plugins/*/test__{step}*.py"))
     )
@@ -67,14 +77,17 @@ def mutate(step: str) -> tuple[int, list[str]]:
     cosmic_ray("init", "mutants.toml", session.name)
     cosmic_ray("baseline", "mutants.toml")
     cosmic_ray("exec", "mutants.toml", session.name)
-    killed, survivors = 0, []
+    killed, late, others = 0, 0, []
     with use_db(session, WorkDB.Mode.open) as database:
-        for _item, result in database.completed_work_items:
-            if result.test_outcome == TestOutcome.SURVIVED:
-                survivors.append(result.diff or "")
-            else:
+        for item, result in database.completed_work_items:
+            if result.test_outcome == TestOutcome.KILLED:
                 killed += 1
-    return killed, survivors
+                late += result.output == "timeout"
+            else:
+                (mutation,) = item.mutations
+                where = f"{mutation.module_path}:{mutation.start_pos[0]}"
+                others.append(f"{where} {result.test_outcome}\n{result.diff or result.output}")
+    return Told(killed, late, others)
 
 
 def cosmic_ray(*arguments: str) -> None:

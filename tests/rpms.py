@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def build(
     for path, target in (symlinks or {}).items():
         (tree / path.lstrip("/")).symlink_to(target)
     for path, target in (hard_links or {}).items():
-        (tree / path.lstrip("/")).hardlink_to(tree / target.lstrip("/"))
+        os.link(tree / target.lstrip("/"), tree / path.lstrip("/"))
     paths = [*folders, *files, *(symlinks or {}), *(hard_links or {})]
     lines = "\n".join(f'{(directives or {}).get(path, "")} "{path}"' for path in paths)
     spec = top / "package.spec"
@@ -58,6 +59,6 @@ def build(
     # Debian's rpm would make a database in the home folder.
     settings = ["--define", f"_topdir {top}", "--define", f"_dbpath {top}/database"]
     command = ["rpmbuild", "-bb", "--quiet", *settings, spec]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.check_output(command, stderr=subprocess.STDOUT)
     (package,) = (top / "RPMS").rglob("*.rpm")
     return package

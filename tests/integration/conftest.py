@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
@@ -107,6 +109,31 @@ def hold(host: Host) -> Iterator[Callable[..., int]]:
         process.wait()
 
 
+# What Ansible itself has in results, and says of them in its own documentation.
+COMMON = {"changed", "deprecations", "diff", "exception", "failed", "invocation", "msg", "unreachable", "warnings"}
+
+
+@functools.lru_cache
+def documented(name: str) -> dict[str, Any]:
+    text = (Path(__file__).resolve().parents[2] / "plugins/modules" / f"{name}.py").read_text(encoding="utf-8")
+    (returned,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "RETURN"
+    )
+    fields: dict[str, Any] = yaml.safe_load(returned)
+    return fields
+
+
+def undocumented(name: str, result: Mapping[str, Any]) -> set[str]:
+    """Fields that a result has, or one of its files, and that RETURN of the module does not."""
+    fields = documented(name)
+    found = set(result) - set(fields) - COMMON
+    found = {field for field in found if not field.startswith("_ansible")}
+    known = set(fields.get("files", {}).get("contains", ()))
+    return found | {f"files[].{field}" for one in result.get("files", ()) for field in set(one) - known}
+
+
 @pytest.fixture(scope="session")
 def run_module_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Answer]:
     """``run_module_of(inventory, name, arguments, ...)`` does what ``run_module`` does, on any host."""
@@ -143,6 +170,7 @@ def run_module_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ans
         )
         assert answer.exists() or "unreachable=1" in done.stdout, done.stdout + done.stderr
         result = json.loads(answer.read_text(encoding="utf-8")) if answer.exists() else {"failed": True}
+        assert undocumented(name, result) == set()
         return Answer(bool(result.get("failed")), result, done.stdout + done.stderr)
 
     return run

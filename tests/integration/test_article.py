@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The article that started this, step by step, on a real host."""
+"""The classic rescue by hand through /proc/PID/exe, step by step, by modules on a real host."""
 
 from __future__ import annotations
 

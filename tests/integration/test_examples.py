@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 import debs
+import documents
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
 
 pytestmark = pytest.mark.long
-ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
 import signal, sys
 held = [open(path, sys.argv[1]) for path in sys.argv[2:]]
@@ -114,13 +114,22 @@ def test_restore_file(hosts, tmp_path):
 
 
 def test_the_first_of_readme(hosts, tmp_path):
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What there is\n")[2].partition("\n## ")[0]
-    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (block,) = documents.blocks("README.md", "## What there is")
     holder = held(hosts.hosts[1], "/srv/app/conf", "/var/log/app.log", mode="r+")
-    play(tmp_path, hosts, yaml.safe_load(block), "--limit", "h2")
+    play(tmp_path, hosts, yaml.safe_load(block.text), "--limit", "h2")
     holder.kill()
     assert (hosts.hosts[1].root() / "srv/app/conf").exists()
     assert (tmp_path / "rescued/h2/var/log/app.log").exists()
+
+
+def test_see_it(hosts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = documents.blocks("README.md", "## See it")
+    (tmp_path / "hosts.yml").write_text(hosts.inventory().read_text())
+    (command,) = block.commands
+    done = run_ansible(*shlex.split(command))
+    assert "2 of 2 hosts looked at" in done.stdout, done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.glob("fleet.*")) == ["fleet.csv", "fleet.html", "fleet.json"]
 
 
 def test_reclaim_space(booted, systemd_fleet, tmp_path):
@@ -184,7 +193,31 @@ def test_lifeline(systemd_fleet, tmp_path):
 
 @pytest.mark.parametrize("role", ["rescue", "textfile"])
 def test_roles(hosts, tmp_path, role):
-    text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
-    block = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
+    (block,) = documents.blocks(f"roles/{role}/README.md")
     hosts.hosts[0].run(["mkdir", "-p", "/var/lib/prometheus/node-exporter"])
-    play(tmp_path, hosts, yaml.safe_load(block), "--limit", "h1")
+    play(tmp_path, hosts, yaml.safe_load(block.text), "--limit", "h1")
+
+
+def test_the_lifeline_of_its_readme(systemd_fleet, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "lifeline"], check=True)
+    here = {"AAAA… oncall": (tmp_path / "lifeline.pub").read_text().split(None, 1)[1].strip(), "~/.ssh": str(tmp_path)}
+    texts = []
+    for block in documents.blocks("roles/lifeline/README.md"):
+        text = block.text
+        for shown, real in here.items():
+            text = text.replace(shown, real)
+        texts.append(text)
+    playbook, variables, commands = texts
+    settings = json.dumps(yaml.safe_load(variables))
+    try:
+        play(tmp_path, systemd_fleet, yaml.safe_load(playbook), "-e", settings)
+        keys = yaml.safe_load(playbook)[0]["roles"][0]["vars"]
+        (tmp_path / "lifeline.yml").write_text(json.dumps({**yaml.safe_load(variables), **keys}))
+        for line in commands.splitlines():
+            command = line[2:].replace("INVENTORY", str(systemd_fleet.inventory()))
+            done = run_ansible(*shlex.split(command))
+            assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout + done.stderr
+    finally:
+        absent = ["-e", settings, "-e", "lifeline_state=absent"]
+        run_ansible("ansible-playbook", "procfs.rescue.lifeline", "-i", str(systemd_fleet.inventory()), *absent)

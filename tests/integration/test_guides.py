@@ -7,26 +7,22 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+import documents
 from fleet.controller import environment, program, run_ansible
 
-GUIDES = Path(__file__).resolve().parents[2] / "docs/docsite/rst"
 BASH = "/usr/bin/bash"
-BLOCK = re.compile(r"^( *)\.\. code-block:: (console|yaml\+jinja)\n\n((?:\1  .*\n|\n)+)", re.MULTILINE)
 
 
 def blocks(guide):
-    text = (GUIDES / guide).read_text(encoding="utf-8")
-    return [(kind, textwrap.dedent(block).strip() + "\n") for _indent, kind, block in BLOCK.findall(text)]
+    return documents.blocks(f"docs/docsite/rst/{guide}")
 
 
 @pytest.fixture
@@ -46,26 +42,19 @@ def follow(systemd_fleet, tmp_path):
         hosts = yaml.safe_load(systemd_fleet.inventory().read_text(encoding="utf-8"))
         inventory.write_text(json.dumps(hosts), encoding="utf-8")
         screen = []
-        for kind, block in blocks(guide):
-            content = yaml.safe_load(block) if kind == "yaml+jinja" else None
+        for block in blocks(guide):
+            content = yaml.safe_load(block.text) if block.kind == "yaml+jinja" else None
             if isinstance(content, dict):  # variables of the inventory
                 hosts["all"]["vars"] = content
                 inventory.write_text(json.dumps(hosts), encoding="utf-8")
             elif content is not None:
-                (tmp_path / "play.yml").write_text(block, encoding="utf-8")
+                (tmp_path / "play.yml").write_text(block.text, encoding="utf-8")
                 screen.append(typed("ansible-playbook play.yml -i INVENTORY"))
             else:
-                screen += [typed(line[2:]) for line in block.splitlines() if line[:2] == "$ "]
+                screen += [typed(line[2:]) for line in block.text.splitlines() if line[:2] == "$ "]
         return "\n".join(screen)
 
     return run
-
-
-def test_every_block_of_every_guide_is_found():
-    for guide in GUIDES.glob("*.rst"):
-        assert len(blocks(guide.name)) == len(re.findall(r"code-block:: (?:console|yaml)", guide.read_text("utf-8"))), (
-            guide
-        )
 
 
 def test_bash_is_gone(follow, booted):
@@ -85,9 +74,8 @@ def test_bash_is_gone(follow, booted):
 
 
 def test_a_bash_that_runs_brings_itself_back(booted):
-    (line,) = [
-        line[2:] for _kind, block in blocks("bash_is_gone.rst") for line in block.splitlines() if line[:2] == "# "
-    ]
+    lines = [line for block in blocks("bash_is_gone.rst") for line in block.text.splitlines()]
+    (line,) = [line[2:] for line in lines if line[:2] == "# "]
     real = booted.root() / BASH[1:]
     before = (real.read_bytes(), real.stat().st_mode, int(real.stat().st_mtime))
     with booted.spawn([BASH], stdin=subprocess.PIPE) as shell:
@@ -128,6 +116,22 @@ def test_collect_evidence(follow, booted, tmp_path):
         implant.wait()
     assert "Any later change shows" in screen
     assert "/tmp/implant" in (tmp_path / "evidence/hosts/h1.jsonl").read_text()
+
+
+def test_report(follow, booted, tmp_path):
+    (tmp_path / "slices").mkdir()
+    (tmp_path / "slices/monday.json").symlink_to("../deleted-files.json")
+    booted.run(["cp", "/usr/bin/sleep", "/srv/gone"])
+    holder = booted.spawn(["/srv/gone", "600"])
+    booted.run(["rm", "/srv/gone"])
+    try:
+        screen = follow("report.rst")
+    finally:
+        holder.kill()
+        holder.wait()
+    assert screen.count("1 of 1 hosts looked at") == 3, screen
+    assert "/bin/bash" in (tmp_path / "rescue.json").read_text()
+    assert "/srv/gone" in (tmp_path / "fleet.html").read_text()
 
 
 @pytest.mark.long

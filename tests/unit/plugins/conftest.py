@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Iterator[int]:
 @pytest.fixture
 def open_to_all(tmp_path: Path) -> Path:
     """``tmp_path``, where others than root get in, too."""
-    for folder in [tmp_path, *tmp_path.parents[:2]]:  # pytest keeps them to itself
+    for folder in tmp_path, tmp_path.parent, tmp_path.parent.parent:  # pytest keeps them to itself
         folder.chmod(0o755)
     return tmp_path
 

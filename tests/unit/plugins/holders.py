@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import shutil
@@ -68,9 +69,7 @@ class Holders:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # pytest's own is a deleted file
             pass_fds=keep,
-            user=user,
-            group=user,
-            extra_groups=[],
+            preexec_fn=lambda: _become(user),  # noqa: PLW1509  (user= is of Python 3.9; nobody has threads here)
             cwd="/",
             env={**os.environ, **(environment or {})},
         )
@@ -140,6 +139,12 @@ class Holders:
     def end_all(self) -> None:
         for pid in list(self._processes):
             self.end(pid)
+
+
+def memfd(name: str) -> int:
+    """os.memfd_create is of Python 3.8."""
+    fd: int = ctypes.CDLL(None).memfd_create(os.fsencode(name), 1)
+    return fd
 
 
 def mapped_path(pid: int, ending: str) -> str:

@@ -17,6 +17,8 @@ from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_c
 MIB = 1024 * 1024
 
 WAYS = {"copy_file_range": _copy._in_kernel, "sendfile": _copy._sendfile, "read and write": _copy._read_write}
+if not hasattr(os, "copy_file_range"):  # Python 3.8
+    del WAYS["copy_file_range"]
 
 
 @pytest.fixture

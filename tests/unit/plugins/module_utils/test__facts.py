@@ -14,7 +14,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filter
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found
-from unit.plugins.holders import NOBODY, Holders, in_child
+from unit.plugins.holders import NOBODY, Holders, in_child, memfd
 from unit.plugins.samples import a_deleted_file, a_sighting
 
 
@@ -101,7 +101,7 @@ def test_refusals(tmp_path: Path, holders: Holders) -> None:
 
 
 def test_a_memfd(holders: Holders) -> None:
-    fd = os.memfd_create("../../usr/bin/bash\n")
+    fd = memfd("../../usr/bin/bash\n")
     pid = holders.keep(fd).pid
     os.close(fd)
     (entry,) = [one for one in gather(Filters(kinds=["memfd"]))["deleted_files"] if one["holders"][0]["pid"] == pid]

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen, piece
-from unit.plugins.holders import NOBODY, Held, Holders
+from unit.plugins.holders import NOBODY, Held, Holders, memfd
 
 CONTENT = b"the original"
 CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -77,7 +77,7 @@ def test_a_file_that_could_not_be_restored_can_be_fetched(tmp_path: Path, held: 
 
 
 def test_a_memfd(holders: Holders) -> None:
-    fd = os.memfd_create("../../x\n")
+    fd = memfd("../../x\n")
     os.write(fd, CONTENT)
     held = holders.keep(fd)
     os.close(fd)

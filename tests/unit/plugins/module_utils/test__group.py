@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS, group, internal_device, kind_of
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile
+from unit.plugins.holders import memfd
 from unit.plugins.samples import a_file, a_process, a_sighting
 
 INTERNAL: dict[str, Any] = {"mount": None, "place": None, "foreign": "untrusted", "host_path": None}
@@ -39,7 +40,7 @@ def test_kinds_on_the_kernels_own_mount(path: bytes, kind: str) -> None:
 
 def test_the_kernels_own_mount() -> None:
     """Which number it has is the kernel's affair."""
-    fd = os.memfd_create("x")
+    fd = memfd("x")
     assert internal_device() == os.fstat(fd).st_dev
     os.close(fd)
 

@@ -15,7 +15,7 @@ def a_mount(root: bytes, mount_point: bytes, device: str = "254:0") -> Mount:
     return Mount(40, device, root, mount_point, "ext4")
 
 
-# What facts.md measured, and its edges.
+# Rows of real mount tables (of hosts, services with a sandbox, bind mounts), and their edges.
 @pytest.mark.parametrize(
     ("root", "mount_point", "path", "inner_path"),
     [

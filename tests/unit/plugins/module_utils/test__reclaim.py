@@ -188,7 +188,7 @@ def test_an_executable(tmp_path: Path, holders: Holders) -> None:
 
 def test_a_link_that_is_left(log: Path, program: Callable[..., int]) -> None:
     other = log.parent / "other"
-    other.hardlink_to(log)
+    os.link(log, other)
     program(log)
     log.unlink()
     assert only(log) == ("refused", ["linked"])
@@ -463,7 +463,7 @@ def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     with open(image, "wb") as file:
         file.truncate(400 * 1024 * 1024)
     folder.mkdir()
-    subprocess.run([f"mkfs.{request.param}", "-q", image], check=True, capture_output=True)
+    subprocess.check_output([f"mkfs.{request.param}", "-q", image], stderr=subprocess.STDOUT)
     subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -695,7 +695,7 @@ def test_without_the_check_what_was_written_since_is_in_no_archive(
 def test_even_without_the_check_another_name_keeps_its_content(log: Path, program: Callable[..., int]) -> None:
     """A second one stands right before it is done: the file may have been linked again since."""
     other = log.parent / "other"
-    other.hardlink_to(log)
+    os.link(log, other)
     program(log)
     log.unlink()
     assert only(log) == ("failed", ["linked"])

@@ -11,9 +11,8 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict
 
 import pytest
 
@@ -22,13 +21,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filter
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-from unit.plugins.holders import NOBODY, Held, Holders, in_child
+from unit.plugins.holders import NOBODY, Held, Holders, in_child, memfd
 
 CONTENT = b"the original"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 CHECKSUM = "sha256:" + SHA256
 
-Result = dict[str, Any]
+Result = Dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -226,7 +225,7 @@ sys.stdin.read()
 
 def test_what_is_written_after_a_link_was_restored_is_in_the_file(top: Path, holders: Holders) -> None:
     (top / "tool").write_bytes(CONTENT)
-    (top / "twin").hardlink_to(top / "tool")
+    os.link(top / "tool", top / "twin")
     pid = holders.start(sys.executable, "-c", _WRITE_LATER, top / "tool")
     holders.expect(pid, b"ready\n")
     (top / "tool").unlink()
@@ -428,7 +427,7 @@ def test_a_source_whose_holder_is_gone(top: Path, lose: Callable[..., Held], hol
 
 
 def test_a_memfd_goes_nowhere_but_to_dest(top: Path, holders: Holders) -> None:
-    fd = os.memfd_create("../../usr/bin/bash")
+    fd = memfd("../../usr/bin/bash")
     os.write(fd, CONTENT)
     held, inode = holders.keep(fd), os.fstat(fd).st_ino
     os.close(fd)

@@ -36,7 +36,7 @@ def says(content: str, package: str = PACKAGE) -> Witness:
 def install(database: Path, *options: str | Path) -> None:
     # Debian's rpm wants to be asked twice.
     command = ["rpm", "--dbpath", database, "--justdb", "--nodeps", "--force-debian", *options]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.check_output(command, stderr=subprocess.STDOUT)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,8 @@ def test_a_tool_that_does_not_work(tool: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(_rpm, "_PATIENCE", 1.0)
     tool.write_text(script)
     started = time.monotonic()
-    assert silence() == reason.format(tool=tool)
+    told = silence().replace(f": '{tool}'", "")  # Python 3.6 adds it to its reason
+    assert told == reason.format(tool=tool)
     assert time.monotonic() - started < 10
 
 

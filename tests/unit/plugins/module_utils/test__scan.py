@@ -19,7 +19,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Mes
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
 from unit.plugins import dead_fuse
-from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, wait_until
+from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, memfd, wait_until
 
 
 @pytest.fixture(autouse=True, params=["one walker", "several"])
@@ -165,7 +165,7 @@ def test_other_types_are_seen_and_not_opened(tmp_path: Path, holders: Holders) -
 
 
 def test_a_memfd(holders: Holders) -> None:
-    fd = os.memfd_create("../../usr/bin/bash\n{{ 7*7 }}")
+    fd = memfd("../../usr/bin/bash\n{{ 7*7 }}")
     held = holders.keep(fd)
     os.close(fd)
     (one,) = seen(held)

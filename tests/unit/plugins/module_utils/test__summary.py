@@ -16,7 +16,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount,
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import USUAL, Found, summary
-from unit.plugins.holders import NOBODY, Holders
+from unit.plugins.holders import NOBODY, Holders, memfd
 from unit.plugins.samples import ROOT_MOUNT, a_deleted_file, a_file, a_process, a_scan, a_sighting
 
 NGINX = b"0::/system.slice/nginx.service\n"
@@ -137,10 +137,10 @@ def test_suspicious_executables(tmp_path: Path, open_to_all: Path, holders: Hold
     removed = holders.run(tmp_path / "removed").pid
     (tmp_path / "removed").unlink()
     live = holders.run(writable / "below/live").pid
-    memfd = os.memfd_create("kworker")
-    os.write(memfd, Path("/bin/cat").read_bytes())
-    fileless = holders.start(f"/proc/self/fd/{memfd}", keep=(memfd,))
-    os.close(memfd)
+    fd = memfd("kworker")
+    os.write(fd, Path("/bin/cat").read_bytes())
+    fileless = holders.start(f"/proc/self/fd/{fd}", keep=(fd,))
+    os.close(fd)
     found = suspects([removed, live, fileless])
     assert "removed" in found[removed]
     assert found[live] == ["world_writable_folder"]
@@ -152,9 +152,9 @@ def test_what_is_not_suspicious(tmp_path: Path, holders: Holders) -> None:
     upgraded = holders.run(tmp_path / "upgraded").pid
     (tmp_path / "upgraded").unlink()
     (tmp_path / "upgraded").touch()
-    memfd = os.memfd_create("data")
-    keeps = holders.keep(memfd).pid
-    os.close(memfd)
+    fd = memfd("data")
+    keeps = holders.keep(fd).pid
+    os.close(fd)
     library = holders.map_library(tmp_path / "jna123.tmp").pid
     (tmp_path / "jna123.tmp").unlink()
     writable_anyway = any(stat.S_IMODE(one.stat().st_mode) & 0o002 for one in (tmp_path, *tmp_path.parents))

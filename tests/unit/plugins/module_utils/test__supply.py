@@ -153,6 +153,10 @@ def test_an_offer(folder: Path) -> None:
         assert (offer.size, offer.owner, os.pread(fd, 9, 0)) == (3, "root", b"abc")
     assert offer_alive(need, host) == offer
     assert [one[:3] for one in offer.folders] == [(b"/root", "root", "root"), (os.fsencode(folder), "root", "root")]
+    for other in (TOOL._replace(version="2.0"), TOOL._replace(architecture="arm64")):
+        theirs = need._replace(installed=other)
+        with pytest.raises(RescueError, match=r"it has tool 1\.0 all, not tool"), offered(theirs, host):
+            pass
     path.write_bytes(b"abd")
     assert offer_alive(need, host) is None
     with pytest.raises(RescueError), offered(need, host):
