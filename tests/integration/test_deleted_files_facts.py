@@ -222,6 +222,35 @@ def test_no_time_left(facts):
     assert not summary["complete"] and summary["unvisited_processes"] > 0
 
 
+# Tells the nice values of all processes whose command line has a text, until its input ends.
+WATCH = """
+import os, select, sys
+values = set()
+print(1, flush=True)
+while not select.select([0], [], [], 0)[0]:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as command, open(f"/proc/{pid}/stat") as stat:
+                if sys.argv[1] in command.read():
+                    values.add(int(stat.read().rpartition(")")[2].split()[16]))
+        except OSError:
+            pass
+print(*sorted(values))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("deleted_files_facts", {}), ("reclaim_space", {"paths": ["/"], "min_size": "1T"})]
+)
+def test_it_is_nice_to_others(host, run_module, name, arguments):
+    command = ["/usr/bin/python3", "-c", WATCH, f"/AnsiballZ_{name}"]
+    watcher = host.spawn(command, stdin=-1, stdout=-1)
+    assert watcher.stdout.readline() == b"1\n"
+    answer = run_module(name, arguments, pipelining=False)
+    values = watcher.communicate()[0].split()
+    assert not answer.failed and values[-1] == b"19", (values, answer.output)
+
+
 def test_suspicious_and_critical(host, lab, facts):
     inside(host, "/var/tmp/.x").mkdir()
     host.run(["cp", "/bin/sleep", "/var/tmp/.x/kworker"])
