@@ -8,8 +8,8 @@
 
 from typing import Any, Dict, Iterable, List
 
-from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
-from ansible_collections.procfs.rescue.plugins.module_utils._group import RENAMED_KINDS
+from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of, user_unit_of
+from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Process, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
@@ -51,6 +51,7 @@ class Reporter:
             comm=printable(process.comm),
             user=self.user(process.uid),
             unit=unit_of(process.cgroup),
+            user_unit=user_unit_of(process.cgroup),
             container=container_of(process.cgroup),
         )
 
@@ -76,7 +77,7 @@ class Reporter:
             allocated=file.allocated,
             reclaimable=reclaimable(deleted),
             in_memory=in_memory(deleted),
-            visible=best.host_path is not None,
+            visible=None if _never_had_a_place(deleted) else best.host_path is not None,
             device=file.device,
             inode=file.inode,
             nlink=file.nlink,
@@ -93,6 +94,11 @@ def reclaimable(deleted: DeletedFile) -> int:
     if deleted.file.nlink > links_of_its_own:  # a link is left, or it lies in the lower layer of an overlay
         return 0
     return deleted.file.allocated
+
+
+def _never_had_a_place(deleted: DeletedFile) -> bool:
+    nameless = deleted.kind in NAMELESS
+    return nameless or (deleted.kind == "shared_memory" and deleted.sightings[0].mount is None)  # /dev/zero
 
 
 def in_memory(deleted: DeletedFile) -> bool:

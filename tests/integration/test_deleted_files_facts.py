@@ -103,6 +103,7 @@ def test_what_only_looks_like_files_is_classified(host, lab, hold, facts):
     }
     assert {"memfd", "sysv_shm", "shared_memory", "tmpfile"} <= set(kinds)
     assert kinds["memfd"]["path"] == "/memfd:../../usr/bin/bash"
+    assert all(kinds[kind]["visible"] is None for kind in ("memfd", "sysv_shm", "tmpfile"))
     for kind in ("memfd", "sysv_shm", "tmpfile"):
         assert not kinds[kind]["restorable"] and kinds[kind]["refused"] == ["no_name"], kind
     assert facts(kinds=["memfd"])["deleted_files"] == [kinds["memfd"]]
@@ -191,6 +192,10 @@ def test_bytes_of_each_file_system(host, lab, hold, facts):
         df = os.statvfs(inside(host, lab))
     finally:
         host.run(["umount", "-l", lab])
+    # As long as it is held its file system is there, only nowhere.
+    detached = facts(paths=[f"{lab}/log", "/log"])
+    assert [entry["visible"] for entry in detached["deleted_files"]] == [False]
+    assert detached["deleted_files_summary"]["mount_points"]["(elsewhere)"]["reclaimable"] >= 102400
     row = summary["mount_points"][lab]
     assert (row["count"], row["reclaimable"], row["memory"]) == (1, 0, 102400)
     assert (row["size"], row["free"]) == (df.f_blocks * df.f_frsize, df.f_bfree * df.f_frsize)
@@ -425,4 +430,4 @@ def test_a_hosts_own_bash_is_not_that_of_the_machine_around_it(fleet, host, fact
     assert inner.stdout.readline() == b"1\n"
     (entry,) = facts(paths=["/opt/tool"])["deleted_files"]
     inner.communicate(b"\n")
-    assert not entry["restorable"] and entry["refused"] == ["place_differs"]
+    assert not entry["restorable"] and entry["refused"] == ["place_differs"] and entry["visible"] is False

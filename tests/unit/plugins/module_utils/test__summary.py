@@ -44,17 +44,18 @@ def test_totals() -> None:
     linked = a_deleted_file(a_sighting(process=nginx, file=a_file(inode=1, nlink=1)))
     memfd = a_deleted_file(a_sighting(path=b"/memfd:x", mount=None), kind="memfd")
     on_tmpfs = a_deleted_file(a_sighting(mount=Mount(30, "0:30", b"/", b"/tmp", "tmpfs")))
-    summary = told(*(Found(one, "removed") for one in (log, linked, memfd, on_tmpfs)))
+    detached = a_deleted_file(a_sighting(mount=None, file=a_file(inode=2)))  # by umount -l
+    summary = told(*(Found(one, "removed") for one in (log, linked, memfd, on_tmpfs, detached)))
     row = {"count": 2, "reclaimable": 4096, "memory": 0}
-    assert summary["count"] == 4
-    assert (summary["reclaimable"], summary["memory"]) == (4096, 8192)
-    assert summary["kinds"] == {"regular": 3, "memfd": 1}
+    assert summary["count"] == 5
+    assert (summary["reclaimable"], summary["memory"]) == (8192, 8192)
+    assert summary["kinds"] == {"regular": 4, "memfd": 1}
     assert summary["units"] == {"nginx.service": row, "session-3.scope": dict(row, count=1)}
-    assert summary["users"] == {"nobody": row, "root": {"count": 3, "reclaimable": 4096, "memory": 8192}}
-    assert {name: summary["mount_points"][name]["count"] for name in summary["mount_points"]} == {
-        "/": 2,
-        "(elsewhere)": 1,
-    }
+    assert summary["users"] == {"nobody": row, "root": {"count": 4, "reclaimable": 8192, "memory": 8192}}
+    elsewhere = {"count": 2, "reclaimable": 4096, "memory": 4096, "size": None, "free": None}
+    assert set(summary["mount_points"]) == {"/", "(elsewhere)"}
+    assert summary["mount_points"]["/"]["count"] == 2
+    assert summary["mount_points"]["(elsewhere)"] == elsewhere
 
 
 def test_the_room_of_a_mount_point_is_that_of_df() -> None:
