@@ -213,17 +213,20 @@ options:
     description:
       - Seconds that each network or FUSE mount is given to answer. Files on a mount that does not answer are counted in
         RV(ansible_facts.deleted_files_summary.skipped_mounts).
+      - Over SFTP it is not used, there the connection's own time limit is that of each answer.
     type: float
     default: 5
   timeout:
     description:
-      - Seconds for the whole scan. Processes that it did not come to are counted in
-        RV(ansible_facts.deleted_files_summary.unvisited_processes). Without it there is no limit.
+      - Seconds for the whole scan. What was found until then is listed. Processes that it did not come to, or that gave no answer at its end,
+        are counted in RV(ansible_facts.deleted_files_summary.unvisited_processes). Without it there is no limit.
+      - Over SFTP it is looked at after every 64 processes.
     type: float
   threads:
     description:
       - Also look at every thread by itself. Hardly any program gives a thread descriptors of its own (C(CLONE_FILES)), and
         a Java program has hundreds of threads.
+      - Refused over SFTP.
     type: bool
     default: false
 seealso:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED, sftp_host
@@ -214,3 +215,19 @@ def test_a_hidden_folder_of_a_run_that_lives_is_kept(tmp_path: Path, holders: Ho
     lose(holders, tmp_path / "tool")
     assert outcome(restored({"path": str(tmp_path / "tool")})) == [("restored", [])]
     assert sorted(os.listdir(tmp_path)) == [hidden.name, "tool"]
+
+
+def test_time_and_threads(tmp_path: Path, holders: Holders) -> None:
+    """What was asked for and not done is told."""
+    lose(holders, tmp_path / "tool")
+    with sftp_host(lambda: Client(Pipe([b"/usr/lib/openssh/sftp-server"], 10))) as host:
+        everything = host.scan(lambda _sighting: False, NORMAL)
+        enough = host.scan(lambda _sighting: False, Effort(timeout=60))
+        none = host.scan(lambda _sighting: False, Effort(timeout=0))
+        with pytest.raises(RescueError, match="threads"):
+            host.scan(lambda _sighting: False, Effort(threads=True))
+    paths = [os.fsencode(tmp_path / "tool")]
+    assert [[one.path for one in seen.sightings if one.path in paths] for seen in (everything, enough)] == [paths] * 2
+    assert everything.unvisited == enough.unvisited == 0
+    assert (none.sightings, none.processes, none.is_complete) == ([], 0, False)
+    assert none.unvisited > 0
