@@ -6,7 +6,7 @@
 
 """How files and holders look in facts and results: the public names, printable text, plain JSON types."""
 
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of, user_unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS
@@ -64,7 +64,9 @@ class Reporter:
             "mtime": file.mtime_ns / 1e9,
         }
 
-    def entry(self, deleted: DeletedFile, state: str, refused: Any) -> Dict[str, Any]:
+    def entry(
+        self, deleted: DeletedFile, state: str, refused: Any, holders_limit: Optional[int] = None
+    ) -> Dict[str, Any]:
         """One entry of ``deleted_files``; ``state`` and ``refused`` are what the caller found out about its name."""
         file = deleted.file
         best = deleted.sightings[0]
@@ -83,7 +85,8 @@ class Reporter:
             nlink=file.nlink,
             restorable=not refused,
             refused=list(refused),
-            holders=[self.holder(sighting) for sighting in deleted.sightings],
+            holders=[self.holder(sighting) for sighting in deleted.sightings[:holders_limit]],
+            holders_count=len(deleted.sightings),
         )
         return fields
 

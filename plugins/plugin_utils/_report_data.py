@@ -38,6 +38,7 @@ _ENTRY = {
     "mtime": float,
     "refused": [str],
     "holders": [_HOLDER],
+    "holders_count": int,
 }
 _TOTAL = {"count": int, "reclaimable": int, "memory": int}
 _RUNNERS = {"units": [str], "careful_units": [str], "containers": [str], "processes": [_HOLDER]}

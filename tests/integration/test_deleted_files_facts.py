@@ -172,6 +172,43 @@ def test_a_small_fact_of_many_files(host, lab, hold, facts):
     assert (summary["wanted"], summary["listed"]) == (2000, 2) and summary["count"] >= 2000
 
 
+@pytest.mark.long
+def test_a_small_fact_of_very_many_files(host, lab, hold, facts):
+    """100,000 of them, and one that 300 processes hold."""
+    host.run(["mount", "-t", "tmpfs", "-o", "size=512m,nr_inodes=0", "lab", lab])
+    code = (
+        "import os, resource, sys\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
+        "for number in range(4000):\n"
+        "    path = f'{sys.argv[1]}/{os.getpid()}-{number}'\n"
+        "    os.open(path, os.O_RDWR | os.O_CREAT)\n"
+        "    os.unlink(path)\n"
+    )
+    many = (
+        "import ctypes, os, sys\n"
+        "held = open(sys.argv[1], 'a')\n"
+        "for _child in range(299):\n"
+        "    if not os.fork():\n"
+        "        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG\n"
+        "        break\n"
+    )
+    try:
+        for _process in range(25):
+            hold(code, lab)
+        hold(many, f"{lab}/shared")
+        host.wreck(f"{lab}/shared")
+        found = facts(paths=[lab], sort="size", limit=10)
+        shared = facts(paths=[f"{lab}/shared"], holders_limit=3)
+    finally:
+        host.run(["umount", "-l", lab])
+    assert found["deleted_files_summary"]["wanted"] == 100_001 and found["deleted_files_summary"]["listed"] == 10
+    assert len(json.dumps(found)) < 20_000
+    (entry,) = shared["deleted_files"]
+    assert entry["holders_count"] == 300 and len(entry["holders"]) == 3
+    assert len(json.dumps(shared)) < 10_000
+
+
 def test_the_package_of_a_file(host, hold, facts):
     hold("held = open('/usr/bin/cal')\n" if inside(host, "/usr/bin/cal").exists() else "held = open('/usr/bin/tac')\n")
     path = "/usr/bin/cal" if inside(host, "/usr/bin/cal").exists() else "/usr/bin/tac"
@@ -305,8 +342,9 @@ def test_a_browser_that_was_upgraded_is_not_suspicious(host, facts):
 def test_rules_that_are_wrong_are_told(run_module):
     answer = run_module("deleted_files_facts", {"harmless": [{"path": "("}]})
     assert answer.failed and "'(' is no regular expression" in answer.result["msg"]
-    answer = run_module("deleted_files_facts", {"limit": -1})
-    assert answer.failed and answer.result["msg"] == "limit must not be negative."
+    for name in ("limit", "holders_limit"):
+        answer = run_module("deleted_files_facts", {name: -1})
+        assert answer.failed and answer.result["msg"] == f"{name} must not be negative."
 
 
 @pytest.mark.matrix

@@ -75,6 +75,7 @@ def test_entry() -> None:
         "restorable": True,
         "refused": [],
         "holders": [HOLDER],
+        "holders_count": 1,
     }
 
 
