@@ -184,6 +184,7 @@ class _Walk:
         self.patience = effort.deadline
         self.own_mounts = own_mounts()
         self.own_user_namespace = os.stat("/proc/self/ns/user").st_ino
+        self.own_mount_namespace = os.stat("/proc/self/ns/mnt").st_ino
         self.programs: Dict[bytes, List[int]] = {}
         self._answering: Dict[int, bool] = {}
         self._pin = pin
@@ -356,7 +357,7 @@ class _Visit:
         if not text:  # a kernel thread, a zombie, or a process whose first thread ended
             self._turn_to_a_living_thread()
             text = self._exe() if self.thread else ""
-        self._program = os.fsencode(text)
+        self._program = self._as_this_host_sees(os.fsencode(text))
         if text.endswith(" (deleted)"):
             yield _Link("exe", self.thread + "exe", None, True, "read")
         yield from self._descriptors(self.thread)
@@ -371,6 +372,27 @@ class _Visit:
         except OSError as error:
             self._note(error)
             return ""
+
+    def _as_this_host_sees(self, program: bytes) -> bytes:
+        """The path of the executable on this host, empty where it has none, as in a container.
+
+        Where a user made the namespace nothing else than the text is to be had, and what she runs is not to be hidden.
+        """
+        try:
+            namespace = os.stat(self.thread + "ns/mnt", dir_fd=self.directory).st_ino
+            if namespace == self.walk.own_mount_namespace:
+                return program
+            handle = os.open(self.thread + "exe", os.O_PATH | os.O_CLOEXEC, dir_fd=self.directory)
+            try:
+                mount, foreign = self._mount(mount_id_of(handle))
+            finally:
+                os.close(handle)
+        except OSError:
+            return program
+        if foreign != "trusted" or mount is None:
+            return program
+        path = program[: -len(DELETED)] if program.endswith(DELETED) else program
+        return self._host_path(path, _place.place_of(mount, path), foreign) or b""
 
     def _turn_to_a_living_thread(self) -> None:
         """A process whose first thread ended looks like a zombie, while its other threads hold everything."""

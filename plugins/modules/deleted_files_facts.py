@@ -699,6 +699,9 @@ ansible_facts:
         suspicious:
           description:
             - Processes whose executable is where no package puts one, and the reasons. The processes of Ansible's own connection are left out.
+            - What is executed in a container is judged by its place on this host, where it has one. Over SFTP it is judged by its path alone.
+            - An executable that is replaced by an upgrade is not told. One with its version in its path, as of some packages of Java, is
+              V(removed) by the upgrade and told until its process is started again, for no package database knows what was there before.
           type: list
           elements: dict
           returned: always

@@ -16,7 +16,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount,
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import USUAL, Found, summary
-from unit.plugins.holders import NOBODY, Holders
+from unit.plugins.holders import NOBODY, Holders, wait_until
 from unit.plugins.samples import ROOT_MOUNT, a_deleted_file, a_file, a_process, a_sighting
 
 NGINX = b"0::/system.slice/nginx.service\n"
@@ -165,6 +165,44 @@ def test_what_is_not_suspicious(tmp_path: Path, holders: Holders) -> None:
     writable_anyway = any(stat.S_IMODE(one.stat().st_mode) & 0o002 for one in (tmp_path, *tmp_path.parents))
     found = suspects([upgraded, keeps, library])
     assert found == ({upgraded: ["world_writable_folder"]} if writable_anyway else {})
+
+
+IN_A_NAMESPACE = """
+{mount}
+cp /bin/cat "$2/program"
+echo ready
+exec "$2/program"
+"""
+
+
+@pytest.mark.parametrize(
+    ("mount", "place", "options", "reasons"),
+    [
+        # A container's folder is not the one of the same name that everybody may write to here.
+        ('mount -t tmpfs -o mode=755 box "$2"', None, (), None),
+        # What a service calls otherwise is judged by what it is here.
+        ('mount --bind "$1" "$2"', "/mnt", (), ["world_writable_folder"]),
+        # A user who makes a namespace has not hidden what she runs.
+        ('mount -t tmpfs -o mode=755 box "$2"', None, ("--user", "--map-root-user"), ["world_writable_folder"]),
+    ],
+)
+def test_executables_that_others_see_elsewhere(
+    open_to_all: Path,
+    holders: Holders,
+    mount: str,
+    place: str | None,
+    options: tuple[str, ...],
+    reasons: list[str] | None,
+) -> None:
+    open_to_all.chmod(0o777)
+    pid = holders.start(
+        *("unshare", "--mount", "--propagation", "private", *options, "sh", "-ec", IN_A_NAMESPACE.format(mount=mount)),
+        *("sh", open_to_all, place or open_to_all),
+    )
+    holders.expect(pid, b"ready\n")
+    program = f"{place or open_to_all}/program"
+    wait_until(lambda: os.readlink(f"/proc/{pid}/exe") == program)
+    assert suspects([pid]).get(pid) == reasons
 
 
 def test_critical_paths(tmp_path: Path) -> None:
