@@ -72,7 +72,7 @@ class Filters(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """How the wanted entries are listed, and how many of them and of the holders of each; ``checksum`` is an algorithm."""
+    """How the wanted entries are listed, how many, and how many holders of each; ``checksum`` is an algorithm."""
 
     sort: Optional[str] = None
     limit: Optional[int] = None

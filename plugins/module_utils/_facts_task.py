@@ -72,9 +72,7 @@ def run_facts(params: Dict[str, Any], host: Host) -> Dict[str, Any]:
             if params[name] is not None and params[name] < 0:
                 raise RescueError("%s must not be negative." % name)
         checksum = params["checksum_algorithm"] if params["get_checksum"] else None
-        listing = Listing(
-            params["sort"], params["limit"], checksum, params["get_package"], params["holders_limit"]
-        )
+        listing = Listing(params["sort"], params["limit"], checksum, params["get_package"], params["holders_limit"])
         return {"changed": False, "ansible_facts": gather(filters, effort, questions, listing, host)}
     except RescueError as error:
         return {"changed": False, "failed": True, "msg": str(error)}

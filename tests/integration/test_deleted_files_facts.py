@@ -11,9 +11,9 @@ import json
 import os
 import time
 
-import debs
 import pytest
 
+import debs
 from fleet.controller import run_ansible
 
 HOLD = "import sys\nopen(sys.argv[1], 'w').write('x' * 5000)\nheld = open(sys.argv[1], sys.argv[2])\n"
@@ -341,11 +341,12 @@ def test_a_browser_that_was_upgraded_is_not_suspicious(host, facts):
 
 
 def test_what_an_upgrade_of_a_package_makes_suspicious(host, facts, tmp_path):
-    """Nothing, but for a program whose version is in its path: nobody knows any more that a package had put it there."""
+    """Nothing, but for a program whose version is in its path: nobody knows any more that a package put it there."""
     program = inside(host, "/bin/sleep").read_bytes()
     paths = [["/opt/tool/bin/tool", f"/opt/jvm/java-17.0.{number}/bin/java"] for number in (8, 9)]
     for number, files in enumerate(paths, start=1):
-        debs.install(host, debs.build(tmp_path, "tool", str(number), {path: program + b"%d" % number for path in files}))
+        package = debs.build(tmp_path, "tool", str(number), dict.fromkeys(files, program + b"%d" % number))
+        debs.install(host, package)
         if number == 1:
             tool, java = (host.spawn([path, "1000"]) for path in files)
     try:
@@ -357,8 +358,8 @@ def test_what_an_upgrade_of_a_package_makes_suspicious(host, facts, tmp_path):
         host.run(["dpkg", "-r", "tool"])
     reasons = {one["pid"]: one["reasons"] for one in summary["suspicious"]}
     assert host.host_pid(tool.pid) not in reasons and reasons[host.host_pid(java.pid)] == ["removed"]
-    running = {state: {one["pid"] for one in summary["running"][state]["processes"]} for state in ("replaced", "removed")}
-    assert host.host_pid(tool.pid) in running["replaced"] and host.host_pid(java.pid) in running["removed"]
+    for state, process in ("replaced", tool), ("removed", java):
+        assert host.host_pid(process.pid) in {one["pid"] for one in summary["running"][state]["processes"]}
 
 
 def test_rules_that_are_wrong_are_told(run_module):
@@ -439,8 +440,9 @@ def test_units_that_run_what_was_replaced(booted, run_on_booted):
         assert entry["path"] == "/opt/app/removed" and entry["holders"][0]["unit"] == "removed.service"
         # What is harmless, and what is careful, is for users to say.
         told = {"harmless": [{"path": "/opt/app/rem.*"}], "careful_units": ["upgraded.*"]}
-        otherwise = run_on_booted("deleted_files_facts", told).result["ansible_facts"]["deleted_files_summary"]["running"]
-        assert otherwise["removed"] == dict.fromkeys(("units", "careful_units", "containers", "processes"), [])
+        otherwise = run_on_booted("deleted_files_facts", told).result["ansible_facts"]
+        otherwise = otherwise["deleted_files_summary"]["running"]
+        assert not any(otherwise["removed"].values())
         assert otherwise["replaced"]["careful_units"] == ["upgraded.service"]
         assert set(otherwise["replaced"]["units"]) == {"dbus.service", "ssh.service"}
         # After the restart that the facts ask for nothing of it is left.

@@ -107,7 +107,7 @@ cp libversion.so.1.2.13 libversion.so.1.3.0 && ln -sf libversion.so.1.3.0 libver
 
 
 def test_restart_of_what_runs_a_library_on_several_hosts(paste, two_booted):
-    """One host after the other. What has its version in its name is gone, not replaced, and restarted if that is said."""
+    """One host after the other. What has its version in its name is gone, not replaced: restarted if that is said."""
     heading = "Restart what runs replaced libraries, in batches"
 
     def pids(unit):
@@ -118,8 +118,8 @@ def test_restart_of_what_runs_a_library_on_several_hosts(paste, two_booted):
             inside(host, f"/etc/systemd/system/{unit}.service").write_text(LIBRARY.format(library))
         host.run(["sh", "-ec", INSTALL])
         mapped = "until grep -q libapp /proc/$0/maps && grep -q libversion /proc/$1/maps; do sleep 0.1; done"
-        ours = [host.run(["systemctl", "show", "-P", "MainPID", unit]).stdout.strip() for unit in ("whole", "versioned")]
-        host.run(["sh", "-c", mapped, *ours], timeout=20)
+        shown = host.run(["systemctl", "show", "-P", "MainPID", "whole", "versioned"]).stdout
+        host.run(["sh", "-c", mapped, *shown.split()], timeout=20)
         host.run(["sh", "-ec", UPGRADE])
     whole, versioned = pids("whole"), pids("versioned")
     code, output = paste(heading, fleet=two_booted)
