@@ -55,6 +55,16 @@ print(os.readlink("/proc/self"), flush=True)  # as the host calls it
 signal.pause()
 """
 
+# A service that lets systemd keep a memfd for it (sd_pid_notify_with_fds(3)).
+STORE = """
+import array, os, signal, socket
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.connect(os.environ["NOTIFY_SOCKET"])
+memfds = array.array("i", [os.memfd_create("state")])
+notify.sendmsg([b"FDSTORE=1\\nFDNAME=state\\nREADY=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, memfds)])
+signal.pause()
+"""
+
 # Programs that run from files that are upgraded under them.
 UPGRADED = ("/usr/sbin/nginx", "/usr/lib/x86_64-linux-gnu/libssl.so.3", "/usr/lib/x86_64-linux-gnu/libz.so.1.2.13")
 
@@ -70,6 +80,8 @@ def scene_before(fleet_of_services):
     """The holders by name and the inodes of what was upgraded, on a host where the services run."""
     (host,) = fleet_of_services.hosts
     host.run(["systemd-run", "--unit=jvm", "rmiregistry", "12345"])
+    keeps = ("--unit=keeps", "-p", "Type=notify", "-p", "FileDescriptorStoreMax=1")
+    host.run(["systemd-run", *keeps, "/usr/bin/python3", "-c", STORE])
     until = time.monotonic() + 60
     while time.monotonic() < until:
         states = [host.run(["systemctl", "is-active", unit], check=False).stdout for unit in SERVICES]
@@ -290,8 +302,8 @@ def test_nobody_honest_is_suspicious(scene_before, fleet_of_services, run_module
     found = facts(fleet_of_services, run_module_of)[1]
     summary = found["deleted_files_summary"]
     memfds = [entry for entry in found["deleted_files"] if entry["kind"] == "memfd"]
-    keepers = {holder["comm"] for entry in memfds for holder in entry["holders"]}
-    assert any(comm.startswith("systemd") for comm in keepers) and "python3" in keepers, keepers
+    keepers = {(holder["pid"], holder["comm"]) for entry in memfds for holder in entry["holders"]}
+    assert (1, "systemd") in keepers and (scene_before[0]["memfd"], "python3") in keepers, keepers
     assert summary["suspicious"] == []
     assert "nginx.service" in summary["running"]["replaced"]["units"]
 
@@ -301,8 +313,9 @@ def test_what_is_in_a_container_is_told_as_such(scene_before, fleet_of_services,
     found = facts(fleet_of_services, run_module_of)[1]["deleted_files"]
     visible = {entry["path"]: entry["visible"] for entry in found}
     assert (visible["/opt/boxed"], visible["/srv/log"]) == (False, True)
-    (memory,) = [one for one in found if pids["contained memory"] in [holder["pid"] for holder in one["holders"]]]
-    assert memory["visible"] is None
+    pid = pids["contained memory"]
+    memory = [one for one in found if one["kind"] == "shared_memory" and pid in [by["pid"] for by in one["holders"]]]
+    assert [one["visible"] for one in memory] == [None]
 
 
 def test_where_we_are_right(scene_before, fleet_of_services, run_module_of):
