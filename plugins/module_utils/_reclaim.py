@@ -167,9 +167,10 @@ def reclaim(choice: Choice, manner: Manner, deadline: float, log: Callable[[str]
     wanted = {identity for identity, one in chosen.items() if not one.reasons}
     try:
         again = work.look(wanted) if wanted else {}
-        chosen.update((identity, one) for identity, one in again.items() if identity in wanted)
-        work.limit(chosen.values())
-        return work.free([(one, archived.get(identity)) for identity, one in chosen.items()], set(again) & wanted)
+        still = {identity: one for identity, one in again.items() if identity in wanted}
+        chosen.update(still)
+        work.limit(still.values())
+        return work.free([(one, archived.get(identity)) for identity, one in chosen.items()], set(still))
     finally:
         work.end()
 

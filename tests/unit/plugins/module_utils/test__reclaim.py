@@ -248,7 +248,10 @@ def test_what_happens_between_the_looks(
     assert state_of(pid).st_size == SIZE
 
 
-def test_a_holder_that_ends_between_the_looks(log: Path, program: Callable[..., int], holders: Holders) -> None:
+@pytest.mark.parametrize("manner", [{}, {"keep_last": 1000, "max_bytes": SIZE}])
+def test_a_holder_that_ends_between_the_looks(
+    log: Path, program: Callable[..., int], holders: Holders, manner: dict[str, int]
+) -> None:
     pid = program(log)
     log.unlink()
     looks = 0
@@ -260,7 +263,7 @@ def test_a_holder_that_ends_between_the_looks(log: Path, program: Callable[..., 
             holders.end(pid)
         return scan_here(pin, effort)
 
-    (result,) = freed(log, HERE._replace(scan=look))["files"]
+    (result,) = freed(log, HERE._replace(scan=look), **manner)["files"]
     assert (result["status"], result["freed"]) == ("gone", 0)
 
 
