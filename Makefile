@@ -99,7 +99,6 @@ ways: prepare ## Which way leads into a host after what was lost: the table of R
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python tests/ways.py
 
 bench: bench-scan bench-report bench-fleet bench-restore bench-fetch ## All benchmarks but bench-restore-huge
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py facts $(ROUNDS)
 
 bench-fleet: prepare ## A rescue of 50 hosts, and of up to 200, against ping, six tasks by hand, a loop of ssh: ROUNDS=3
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py fleet $(ROUNDS)
@@ -108,8 +107,9 @@ bench-report: prepare ## The report of 1,000 hosts: how large, how long until it
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/report.py $(ROUNDS)
 
 # In a /proc of its own.
-bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil: ROUNDS=5
+bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil, and its task against a ping: ROUNDS=5
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py facts $(ROUNDS)
 
 # In a /proc of its own.
 bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 RESTORE_MIB=64,1024 SPARSE_GIB=8 SMALL_FILES=10000

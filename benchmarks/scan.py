@@ -39,6 +39,13 @@ import psutil
 print(sum(len(process.open_files()) for process in psutil.process_iter()))
 """
 
+PEERS = {
+    "find /proc -lname": ["sh", "-c", FIND],
+    "lsfd": ["sh", "-c", LSFD],
+    "lsof -nP +L1": ["sh", "-c", LSOF],
+    "psutil, open_files of all": [sys.executable, "-c", PSUTIL],
+}
+
 OURS = f"""
 import sys, time
 sys.path.insert(0, {str(COLLECTIONS)!r})
@@ -54,12 +61,13 @@ print({INSIDE.decode()!r}, time.monotonic() - started)
 """
 
 MODULE_ALONE = [sys.executable, "-m", MODULE]
+OUR_MODULE = "our module, whole process"
 
 
 def main(rounds: int) -> list[Row]:
     deleted = PROCESSES * DELETED
     with _programs() as programs, _herd(programs, PROCESSES):
-        return measured(
+        rows = measured(
             f"{PROCESSES * DESCRIPTORS:,} descriptors of {PROCESSES} processes, {deleted:,} of them deleted, and "
             f"{PROCESSES * MAPS:,} mappings",
             {
@@ -67,14 +75,14 @@ def main(rounds: int) -> list[Row]:
                 "the same and read all maps": [str(programs / "walk"), "maps"],
                 "our walk over the descriptors": [sys.executable, "-c", OURS, "descriptors"],
                 "our scan, with maps and grouping": [sys.executable, "-c", OURS, "all", str(deleted)],
-                "our module, whole process": ["sh", "-c", _module_command()],
-                "find /proc -lname": ["sh", "-c", FIND],
-                "lsfd": ["sh", "-c", LSFD],
-                "lsof -nP +L1": ["sh", "-c", LSOF],
-                "psutil, open_files of all": [sys.executable, "-c", PSUTIL],
+                OUR_MODULE: ["sh", "-c", _module_command()],
+                **PEERS,
             },
             rounds,
         )
+    ours = next(row for row in rows if row.name == OUR_MODULE)
+    peers = [row for row in rows if row.name in PEERS]
+    return rows + [row._replace(name=f"{row.name}, to our module", ratio=row.seconds / ours.seconds) for row in peers]
 
 
 def growth(rounds: int) -> list[Row]:

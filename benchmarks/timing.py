@@ -10,13 +10,17 @@ import os
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
     """``seconds`` is the median of the rounds, ``ratio`` that median to the floor's, the first command's.
 
-    ``memory`` is the most that a round took, in MiB.
+    ``memory`` is the most that the largest process of a round took, in MiB, and ``together`` what all its processes
+    took at a time, memory that they share counted once (PSS); for that there is a round of its own, which is not timed.
     """
 
     what: str
@@ -24,10 +28,12 @@ class Row(NamedTuple):
     seconds: float
     ratio: float
     memory: float | None = None
+    together: float | None = None
 
     def __str__(self) -> str:
         memory = "" if self.memory is None else f"{self.memory:6.0f} MiB"
-        return f"{self.seconds:10.4f} s  {self.ratio:6.2f} x  {memory:10}  {self.name}"
+        together = "" if self.together is None else f"{self.together:6.0f} MiB"
+        return f"{self.seconds:10.4f} s  {self.ratio:6.2f} x  {memory:10}  {together:10}  {self.name}"
 
 
 # A command that times a part of its work ends its output with this and the seconds.
@@ -37,15 +43,44 @@ INSIDE = b"seconds inside: "
 def measured(what: str, commands: dict[str, list[str]], rounds: int, warm_up: bool = True) -> list[Row]:
     taken: dict[str, list[float]] = {name: [] for name in commands}
     memory = dict.fromkeys(commands, 0.0)
-    for round_number in range(0 if warm_up else 1, rounds + 1):
+    together = {name: together_of(command) for name, command in commands.items()} if warm_up else {}
+    for _round in range(rounds):
         for name, command in commands.items():
             seconds, peak = run(command)
-            if round_number:  # that of number 0 warms up
-                taken[name].append(seconds)
-                memory[name] = max(memory[name], peak)
+            taken[name].append(seconds)
+            memory[name] = max(memory[name], peak)
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     floor = next(iter(medians.values()))
-    return [Row(what, name, seconds, seconds / floor, memory[name]) for name, seconds in medians.items()]
+    return [
+        Row(what, name, seconds, seconds / floor, memory[name], together.get(name, 0))
+        for name, seconds in medians.items()
+    ]
+
+
+def together_of(command: list[str]) -> float:
+    """The most memory (PSS) that a command and its descendants take at a time, in MiB. Short peaks may be missed."""
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, sum(_pss(pid) for pid in _family(process.pid)))
+            time.sleep(0.005)
+    return most / 1024
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):  # it ended
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in children.read_text().split():
+                yield from _family(int(child))
+
+
+def _pss(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
 
 
 def run(command: list[str]) -> tuple[float, float]:

@@ -8,14 +8,22 @@
 
 import re
 import shlex
-from typing import Optional
+from typing import List, Optional, Sequence
 
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 
-# docker-ID.scope, libpod-ID.scope, cri-containerd-ID.scope, /docker/ID, /kubepods/.../ID
-_CONTAINER_ID = re.compile(rb"(?:^|/|(?<!conmon)-)([0-9a-f]{64})(?:\.scope)?(?:/|$)")
+# docker-ID.scope, libpod-ID.scope, crio-ID.scope, cri-containerd-ID.scope, /docker/ID, /kubepods/.../ID, and
+# /kubepods-podUID.slice:cri-containerd:ID where containerd is told of systemd and the kubelet is not
+_CONTAINER_ID = re.compile(rb"(?:^|/|:|(?<!conmon)-)([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _LXC = re.compile(rb"/lxc(?:/|\.payload[./])([^/]+)")
-_MACHINE = re.compile(rb"/machine\.slice/machine-([^/]+)\.scope|/machine\.slice/systemd-nspawn@([^/]+)\.service")
+# ctr's containers have any name; of its namespaces only the usual one tells that they are such.
+_CTR = re.compile(rb"^/default/([^/]+)")
+# A virtual machine has a kernel of its own: its qemu is the host's program.
+_MACHINE = re.compile(
+    rb"/machine\.slice/machine-(?!qemu\\x2d)([^/]+)\.scope|/machine\.slice/systemd-nspawn@([^/]+)\.service"
+)
+_USER_MANAGER = re.compile(rb"user@\d+\.service\Z")
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def unit_of(cgroup: bytes) -> Optional[str]:
@@ -23,8 +31,13 @@ def unit_of(cgroup: bytes) -> Optional[str]:
 
     It is the first below the slices. What is in it is its own affair: a user or a container may call that sshd.service.
     """
-    names = [name for name in _systemd_path(cgroup).split(b"/") if name and not name.endswith(b".slice")]
-    return printable(names[0]) if names and names[0].endswith((b".service", b".scope")) else None
+    return _unit(_names(cgroup)[:1])
+
+
+def user_unit_of(cgroup: bytes) -> Optional[str]:
+    """The service or scope that the user's own manager (user@UID.service) knows. The user may call it anything."""
+    names = _names(cgroup)
+    return _unit(names[1:2]) if names and _USER_MANAGER.match(names[0]) else None
 
 
 def reopen(cgroup: bytes) -> Optional[str]:
@@ -39,10 +52,23 @@ def container_of(cgroup: bytes) -> Optional[str]:
     """The container's id (64 hex digits) or name, or None on the host itself."""
     for line in cgroup.split(b"\n"):
         path = line.split(b":", 2)[-1]
-        match = _CONTAINER_ID.search(path) or _LXC.search(path) or _MACHINE.search(path)
+        match = _CONTAINER_ID.search(path) or _LXC.search(path) or _CTR.search(path)
         if match:
-            return printable(next(group for group in match.groups() if group))
+            return printable(match.group(1))
+        match = _MACHINE.search(path)
+        if match:
+            name = match.group(1) or match.group(2)
+            return printable(_ESCAPED.sub(lambda escaped: bytes([int(escaped.group(1), 16)]), name))
     return None
+
+
+def _names(cgroup: bytes) -> List[bytes]:
+    """What is below the slices, from the outside to the inside."""
+    return [name for name in _systemd_path(cgroup).split(b"/") if name and not name.endswith(b".slice")]
+
+
+def _unit(names: Sequence[bytes]) -> Optional[str]:
+    return next((printable(name) for name in names if name.endswith((b".service", b".scope"))), None)
 
 
 def _systemd_path(cgroup: bytes) -> bytes:

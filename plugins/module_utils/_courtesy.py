@@ -8,6 +8,7 @@
 
 import os
 import re
+from contextlib import suppress
 
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import read_at
 
@@ -20,7 +21,8 @@ def give_way() -> None:
     os.nice(19)
     # Who runs now is one of them.
     if running() <= len(os.sched_getaffinity(0)):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with suppress(OSError):  # musl's says ENOSYS, and a filter of system calls may say EPERM
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def running() -> int:

@@ -7,6 +7,7 @@
 """A question that may never be answered (a dead NFS or FUSE server) is put by a child process with a deadline."""
 
 import array
+import math
 import os
 import pickle
 import select
@@ -61,18 +62,19 @@ def answers(question: Callable[[], object], seconds: float) -> bool:
     return False
 
 
-def heard(works: Sequence[Callable[[Tell], None]], seconds: float) -> Iterator[Message]:
+def heard(works: Sequence[Callable[[Tell], None]], seconds: float, until: float = math.inf) -> Iterator[Message]:
     """What child processes tell, each of which does one of ``works``, as it comes.
 
     A child that neither told nor computed anything for ``seconds``, or was killed, is silent; one in D state is left
-    behind, the others go on. Raises what one of ``works`` raised.
+    behind, the others go on. At ``until`` (of `time.monotonic`) nobody is heard any more. Raises what one of ``works``
+    raised.
     """
     children: Dict[int, _Child] = {}
     try:
         for number, work in enumerate(works):
             children[number] = _Child(work, seconds)
-        while children:
-            for number in _noticed(children):
+        while children and time.monotonic() < until:
+            for number in _noticed(children, until):
                 try:
                     (done, told), descriptors = children[number].received()
                 except SilenceError:
@@ -136,16 +138,16 @@ class _Child:
         self._computed = []
 
 
-def _noticed(children: Dict[int, _Child]) -> List[int]:
-    """Waits for those that have something to tell, or are silent."""
+def _noticed(children: Dict[int, _Child], until: float) -> List[int]:
+    """Waits for those that have something to tell, or are silent, but no longer than ``until``."""
     poll = select.poll()
     for child in children.values():
         poll.register(child.listener, select.POLLIN)
     while True:
-        wait = min(child.until for child in children.values()) - time.monotonic()
+        wait = min(until, *(child.until for child in children.values())) - time.monotonic()
         telling = {descriptor for descriptor, _event in poll.poll(max(0.0, wait) * 1000)}
         found = [number for number, child in children.items() if child.listener.fileno() in telling or child.look()]
-        if found:
+        if found or time.monotonic() >= until:
             return found
 
 

@@ -72,12 +72,13 @@ class Filters(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """How the wanted entries are listed; ``checksum`` is an algorithm."""
+    """How the wanted entries are listed, how many, and how many holders of each; ``checksum`` is an algorithm."""
 
     sort: Optional[str] = None
     limit: Optional[int] = None
     checksum: Optional[str] = None
     package: bool = False
+    holders_limit: Optional[int] = None
 
 
 _ALL = Listing()
@@ -99,7 +100,10 @@ def gather(
         wanted = [one for one in found if filters.want(one, reporter)]
         listed = wanted if listing.sort is None else sorted(wanted, key=ORDERS[listing.sort])
         listed = listed[: listing.limit]
-        entries = [reporter.entry(one.deleted, one.state, places.refusals(one.deleted)) for one in listed]
+        entries = [
+            reporter.entry(one.deleted, one.state, places.refusals(one.deleted), listing.holders_limit)
+            for one in listed
+        ]
     finally:
         places.close()
     _add(entries, [one.deleted for one in listed], listing, host)

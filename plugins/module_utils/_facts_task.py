@@ -33,6 +33,7 @@ FACTS_SPEC: Dict[str, Any] = {
         "min_size": {"type": "str", "default": "0"},
         "sort": {"type": "str", "choices": sorted(ORDERS)},
         "limit": {"type": "int"},
+        "holders_limit": {"type": "int"},
         "get_checksum": {"type": "bool", "default": False},
         "checksum_algorithm": {"type": "str", "choices": list(ALGORITHMS), "default": "sha256"},
         "get_package": {"type": "bool", "default": False},
@@ -68,11 +69,11 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
         filters = Filters(**{name: params[name] for name in names})
         effort = Effort(params["deadline"], params["timeout"], params["threads"])
         questions = Questions(parsed_rules(params["harmless"]), params["careful_units"], params["critical_paths"])
-        limit = params["limit"]
-        if limit is not None and limit < 0:
-            raise RescueError("limit must not be negative.")
+        for name in ("limit", "holders_limit"):
+            if params[name] is not None and params[name] < 0:
+                raise RescueError("%s must not be negative." % name)
         checksum = params["checksum_algorithm"] if params["get_checksum"] else None
-        listing = Listing(params["sort"], limit, checksum, params["get_package"])
+        listing = Listing(params["sort"], params["limit"], checksum, params["get_package"], params["holders_limit"])
         return {"changed": False, "ansible_facts": gather(filters, effort, questions, listing, setting.host)}
     except RescueError as error:
         return {"changed": False, "failed": True, "msg": str(error)}

@@ -123,7 +123,7 @@ class Scan(NamedTuple):
     ``unreadable`` counts processes that could not be read fully, ``skipped`` maps a mount point that did not answer to
     the number of magic links into it, ``silent`` are the pids about which the kernel gave no answer, ``unvisited``
     counts processes for which no time was left. ``mounts`` are those of our own namespace. ``programs`` tells which
-    processes have which text in their exe link, ``connection`` which ones are there for our own sake: from the process
+    processes execute what, as this host sees it, ``connection`` which ones are there for our own sake: from the process
     that asks up to what a daemon made for our login. ``back`` are links that say deleted although the file
     has its name again.
     """

@@ -17,10 +17,11 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import paths_of, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import data_ranges
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Places
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at, unpin, writable
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at, readable, unpin, writable
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import Claim
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
@@ -105,9 +106,6 @@ class _Candidate(NamedTuple):
     def writers(self) -> List[Sighting]:
         return [one for one in self.deleted.sightings if one.access != "read" and one.via == "fd"]
 
-    def freeable(self, manner: Manner) -> int:
-        return 0 if self.reasons else max(0, self.deleted.file.allocated - manner.keep_last)
-
 
 def choice_from(options: Dict[str, Any]) -> Choice:
     """From the options ``path``, ``path_b64``, ``source``, ``paths``, ``excludes``, ``units``, ``min_size``.
@@ -158,20 +156,21 @@ def reclaim(choice: Choice, manner: Manner, deadline: float, log: Callable[[str]
     chosen = work.look(set())
     if choice.is_one and not chosen:
         raise RescueError("No process holds that file: there is nothing to free.", ["not_held"])
-    _limit(chosen.values(), manner)
+    work.limit(chosen.values())
     archived = work.archive(chosen.values())
     if manner.check_mode:
         results = [
-            _told(one, "would_free", one.freeable(manner), archived.get(identity)) for identity, one in chosen.items()
+            _told(one, "would_free", work.freeable(one), archived.get(identity)) for identity, one in chosen.items()
         ]
         return {"files": results, "freed": sum(one["freed"] for one in results), "mount_points": {}}
     # Right before it is done everything is looked at again: somebody may have opened or mapped it meanwhile.
     wanted = {identity for identity, one in chosen.items() if not one.reasons}
     try:
         again = work.look(wanted) if wanted else {}
-        chosen.update((identity, one) for identity, one in again.items() if identity in wanted)
-        _limit(chosen.values(), manner)
-        return work.free([(one, archived.get(identity)) for identity, one in chosen.items()], set(again) & wanted)
+        still = {identity: one for identity, one in again.items() if identity in wanted}
+        chosen.update(still)
+        work.limit(still.values())
+        return work.free([(one, archived.get(identity)) for identity, one in chosen.items()], set(still))
     finally:
         work.end()
 
@@ -209,6 +208,33 @@ class _Work:
             places.close()
         meant = [found for found in everything if self.choice.means(found, self.reporter)]
         return {found.deleted.file.identity: _Candidate(found.deleted, _reasons(found, self.manner)) for found in meant}
+
+    def freeable(self, one: _Candidate) -> int:
+        """The bytes that `free` would free of it as it is now; 0 where it is refused, which may turn out here."""
+        file = one.deleted.file
+        length = self._length(file, file.size if self.manner.archive else None)
+        if one.reasons or length is None:
+            return 0 if one.reasons else file.allocated
+        try:
+            with readable(one.best) as fd:
+                return min(file.allocated, _data_before(fd, length))
+        except (OSError, RescueError):
+            one.reasons.append("failed")
+            return 0
+
+    def limit(self, chosen: Iterable[_Candidate]) -> None:
+        """Refuses what goes beyond ``max_bytes``, the largest files first."""
+        left = self.manner.max_bytes
+        if left is None:
+            return
+        for one in sorted(chosen, key=lambda one: -one.deleted.file.allocated):
+            freeable = self.freeable(one)
+            if one.reasons:
+                continue
+            if freeable > left:
+                one.reasons.append("max_bytes")
+            else:
+                left -= freeable
 
     def archive(self, chosen: Iterable[_Candidate]) -> Dict[Identity, Dict[str, Any]]:
         """Copies out what is to be freed, verified; what could not be is refused. Gives the results of the copies."""
@@ -279,20 +305,22 @@ class _Work:
         return freed
 
     def _cut(self, one: _Candidate, copy: Optional[Dict[str, Any]], file: File) -> Optional[int]:
-        """How much is freed from the beginning on, the size staying as it is; None where all is cut off."""
-        keep = file.size - self.manner.keep_last if self.manner.keep_last else None
+        """As `_length`, of what is in the archive where there is to be one. Raises RescueError."""
         if copy is None:
-            return None if keep is None else max(0, keep)
+            return self._length(file, None)
         unchanged = copy["consistent"] and (copy["size"], copy["mtime"]) == (file.size, file.mtime_ns / 1e9)
-        if self.manner.readable:
-            if unchanged:
-                return None
+        # What was appended since is not in the archive, and stays.
+        grew = file.size >= copy["size"] and all(_appends(one) for one in one.writers)
+        if not unchanged and (self.manner.readable or not grew):
             raise RescueError("It changed while it was archived.", ["changed"])
-        if not unchanged and not (file.size >= copy["size"] and all(_appends(one) for one in one.writers)):
-            raise RescueError("It changed while it was archived.", ["changed"])
-        # What was written since is not in the archive, and stays.
-        archived = int(copy["size"])
-        return archived if keep is None else max(0, min(archived, keep))
+        return self._length(file, int(copy["size"]))
+
+    def _length(self, file: File, archived: Optional[int]) -> Optional[int]:
+        """How much is freed from the beginning on, the size staying as it is; None where all is cut off."""
+        if self.manner.readable or not (self.manner.keep_last or archived is not None):
+            return None
+        kept_from = max(0, file.size - self.manner.keep_last)
+        return kept_from if archived is None else min(archived, kept_from)
 
 
 class _Rooms:
@@ -352,6 +380,12 @@ def _punch(fd: int, length: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def _data_before(fd: int, length: int) -> int:
+    """The bytes of the whole blocks in the first ``length`` bytes that are no hole: what `_punch` frees."""
+    block = os.fstatvfs(fd).f_frsize
+    return sum(end - start for start, end in data_ranges(fd, 0, length - length % block))
+
+
 def _reasons(found: Found, manner: Manner) -> List[str]:
     deleted = found.deleted
     reasons = []
@@ -385,20 +419,6 @@ def _appends(sighting: Sighting) -> bool:
 def _is_claimed(claim: Claim, sighting: Sighting) -> bool:
     values = (sighting.process.pid, sighting.process.start_time, sighting.file.device, sighting.file.inode)
     return all(wanted in (None, value) for wanted, value in zip(claim, values))
-
-
-def _limit(chosen: Iterable[_Candidate], manner: Manner) -> None:
-    """Refuses what goes beyond ``max_bytes``, the largest files first."""
-    left = manner.max_bytes
-    if left is None:
-        return
-    for one in sorted(chosen, key=lambda one: -one.deleted.file.allocated):
-        if one.reasons:
-            continue
-        if one.freeable(manner) > left:
-            one.reasons.append("max_bytes")
-        else:
-            left -= one.freeable(manner)
 
 
 def _told(one: _Candidate, status: str, freed: int, copy: Optional[Dict[str, Any]], why: str = "") -> Dict[str, Any]:

@@ -6,10 +6,10 @@
 
 """How files and holders look in facts and results: the public names, printable text, plain JSON types."""
 
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Optional
 
-from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
-from ansible_collections.procfs.rescue.plugins.module_utils._group import RENAMED_KINDS
+from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of, user_unit_of
+from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Made, Process, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
@@ -51,6 +51,7 @@ class Reporter:
             comm=printable(process.comm),
             user=self.user(process.uid),
             unit=unit_of(process.cgroup),
+            user_unit=user_unit_of(process.cgroup),
             container=container_of(process.cgroup),
         )
 
@@ -73,7 +74,9 @@ class Reporter:
         known = "as the one around it" if made.by is None else "as %s has it" % made.by
         return " Its folder {path} is new, {owner}:{group} {mode} {known}.".format(known=known, **self.folder(made))
 
-    def entry(self, deleted: DeletedFile, state: str, refused: Any) -> Dict[str, Any]:
+    def entry(
+        self, deleted: DeletedFile, state: str, refused: Any, holders_limit: Optional[int] = None
+    ) -> Dict[str, Any]:
         """One entry of ``deleted_files``; ``state`` and ``refused`` are what the caller found out about its name."""
         file = deleted.file
         best = deleted.sightings[0]
@@ -86,13 +89,14 @@ class Reporter:
             allocated=file.allocated,
             reclaimable=reclaimable(deleted),
             in_memory=in_memory(deleted),
-            visible=best.host_path is not None,
+            visible=None if _never_had_a_place(deleted) else best.host_path is not None,
             device=file.device,
             inode=file.inode,
             nlink=file.nlink,
             restorable=not refused,
             refused=list(refused),
-            holders=[self.holder(sighting) for sighting in deleted.sightings],
+            holders=[self.holder(sighting) for sighting in deleted.sightings[:holders_limit]],
+            holders_count=len(deleted.sightings),
         )
         return fields
 
@@ -103,6 +107,11 @@ def reclaimable(deleted: DeletedFile) -> int:
     if deleted.file.nlink > links_of_its_own:  # a link is left, or it lies in the lower layer of an overlay
         return 0
     return deleted.file.allocated
+
+
+def _never_had_a_place(deleted: DeletedFile) -> bool:
+    nameless = deleted.kind in NAMELESS
+    return nameless or (deleted.kind == "shared_memory" and deleted.sightings[0].mount is None)  # /dev/zero
 
 
 def in_memory(deleted: DeletedFile) -> bool:

@@ -11,12 +11,13 @@ One readlink per descriptor is what it costs; everything else is asked only for 
 
 import errno
 import fcntl
+import math
 import os
 import resource
 import stat
 import time
 from functools import partial
-from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Tell, answers, heard
@@ -64,6 +65,12 @@ _AT_ONCE = 100
 # Children that walk at once, and the processes that make up for what it costs to start one more.
 _MOST_WALKERS = 4
 _WORTH_A_WALKER = 100
+
+# Who walks looks at the clock once in so many names.
+_NAMES_AT_ONCE = 1000
+
+# Seconds that those who walk have after the time is over, to notice it and to tell what they saw.
+_LAST_WORDS = 0.5
 
 # From so many descriptors on, it pays to look whether nearly all numbers are in use.
 _MANY = 100
@@ -182,10 +189,11 @@ class _Walk:
         self.patience = effort.deadline
         self.own_mounts = own_mounts()
         self.own_user_namespace = os.stat("/proc/self/ns/user").st_ino
+        self.own_mount_namespace = os.stat("/proc/self/ns/mnt").st_ino
         self.programs: Dict[bytes, List[int]] = {}
         self._answering: Dict[int, bool] = {}
         self._pin = pin
-        self._until = None if effort.timeout is None else time.monotonic() + effort.timeout
+        self._until = math.inf if effort.timeout is None else time.monotonic() + effort.timeout
         self._numbers: List[str] = []
         # Beyond this many handles a sighting has none and its link is opened again when needed.
         self._pins_left = _raised_handle_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_HANDLES
@@ -202,7 +210,7 @@ class _Walk:
             shares = [left[number::walkers] for number in range(walkers)]
             works = [partial(self._tell_of, tuple(share), proc, walkers) for share in shares]
             # Their own questions of that length come first.
-            for message in heard(works, 1.5 * self.patience):
+            for message in heard(works, 1.5 * self.patience, self._until + _LAST_WORDS):
                 share = shares[message.number]
                 if message.is_silent:
                     self.silent.append(share[0])
@@ -268,7 +276,7 @@ class _Walk:
         return True
 
     def is_late(self) -> bool:
-        return self._until is not None and time.monotonic() > self._until
+        return time.monotonic() > self._until
 
     def numbers(self, count: int) -> List[str]:
         """0 to ``count`` - 1, as /proc writes them."""
@@ -285,7 +293,8 @@ class _Walk:
         if mount is not None and not mount.may_never_answer and foreign != "untrusted":
             return True
         if mount_id not in self._answering:
-            self._answering[mount_id] = answers(lambda: os.fstat(handle), self.patience)
+            patience = max(0.0, min(self.patience, self._until - time.monotonic()))
+            self._answering[mount_id] = answers(lambda: os.fstat(handle), patience)
             if not self._answering[mount_id]:
                 self.lose_patience()
         return self._answering[mount_id]
@@ -353,7 +362,7 @@ class _Visit:
         if not text:  # a kernel thread, a zombie, or a process whose first thread ended
             self._turn_to_a_living_thread()
             text = self._exe() if self.thread else ""
-        self._program = os.fsencode(text)
+        self._program = self._as_this_host_sees(os.fsencode(text))
         if text.endswith(" (deleted)"):
             yield _Link("exe", self.thread + "exe", None, True, "read")
         yield from self._descriptors(self.thread)
@@ -368,6 +377,27 @@ class _Visit:
         except OSError as error:
             self._note(error)
             return ""
+
+    def _as_this_host_sees(self, program: bytes) -> bytes:
+        """The path of the executable on this host, empty where it has none, as in a container.
+
+        Where a user made the namespace nothing else than the text is to be had, and what she runs is not to be hidden.
+        """
+        try:
+            namespace = os.stat(self.thread + "ns/mnt", dir_fd=self.directory).st_ino
+            if namespace == self.walk.own_mount_namespace:
+                return program
+            handle = os.open(self.thread + "exe", os.O_PATH | os.O_CLOEXEC, dir_fd=self.directory)
+            try:
+                mount, foreign = self._mount(mount_id_of(handle))
+            finally:
+                os.close(handle)
+        except OSError:
+            return program
+        if foreign != "trusted" or mount is None:
+            return program
+        path = program[: -len(DELETED)] if program.endswith(DELETED) else program
+        return self._host_path(path, _place.place_of(mount, path), foreign) or b""
 
     def _turn_to_a_living_thread(self) -> None:
         """A process whose first thread ended looks like a zombie, while its other threads hold everything."""
@@ -395,25 +425,30 @@ class _Visit:
             return
         readlink = os.readlink
         try:
-            for name in self._numbers(thread, directory):
-                try:
-                    text = readlink(name, dir_fd=directory)
-                except OSError as error:
-                    if error.errno != errno.ENAMETOOLONG:
-                        self._note(error)
+            numbers = self._numbers(thread, directory)
+            for start in range(0, len(numbers), _NAMES_AT_ONCE):
+                if self.walk.is_late():
+                    self.unreadable = True
+                    return
+                for name in numbers[start : start + _NAMES_AT_ONCE]:
+                    try:
+                        text = readlink(name, dir_fd=directory)
+                    except OSError as error:
+                        if error.errno != errno.ENAMETOOLONG:
+                            self._note(error)
+                            continue
+                        text = os.fsdecode(TOO_LONG + DELETED)  # perhaps: its number of links tells
+                    # A first sieve, as quick as can be; what the opened handle says decides.
+                    if text[-1:] != ")" and "/." not in text:
                         continue
-                    text = os.fsdecode(TOO_LONG + DELETED)  # perhaps: its number of links tells
-                # A first sieve, as quick as can be; what the opened handle says decides.
-                if text[-1:] != ")" and "/." not in text:
-                    continue
-                if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
-                    yield _Link("fd", thread + "fd/" + name, int(name), False, None)
+                    if text.endswith(" (deleted)") or "/.nfs" in text or "/.fuse_hidden" in text:
+                        yield _Link("fd", thread + "fd/" + name, int(name), False, None)
         except OSError as error:
             self._note(error)
         finally:
             os.close(directory)
 
-    def _numbers(self, thread: str, directory: int) -> Iterable[str]:
+    def _numbers(self, thread: str, directory: int) -> List[str]:
         """The descriptors. Where nearly all numbers are in use, asking for each costs less than to have them listed."""
         used = os.fstat(directory).st_size  # Linux 6.2; nothing but the speed depends on it
         if used >= _MANY:

@@ -98,9 +98,10 @@ def _mount_points(files: Iterable[DeletedFile], mounts: Dict[int, Mount], host: 
     known: Dict[str, Mount] = {}
     for deleted in files:
         theirs = deleted.sightings[0].mount
-        if theirs is None:
+        if theirs is None and in_memory(deleted):
             continue  # of the kernel's own
-        ours = mount_of_ours(theirs, mounts)
+        # None also where somebody detached it (umount -l): its file system is still there.
+        ours = None if theirs is None else mount_of_ours(theirs, mounts)
         name = ELSEWHERE if ours is None else printable(ours.mount_point)
         if ours is not None:
             known[name] = ours

@@ -112,6 +112,11 @@ options:
     description:
       - List so many files at most. RV(ansible_facts.deleted_files_summary) covers all of them nevertheless.
     type: int
+  holders_limit:
+    description:
+      - List so many holders of each file at most, those first that were the first to be believed. A library that all programs use has a holder
+        in each process. RV(ansible_facts.deleted_files[].holders_count) counts all of them, filters look at all of them.
+    type: int
   get_checksum:
     description:
       - Read the files that are listed and add their digests.
@@ -213,17 +218,20 @@ options:
     description:
       - Seconds that each network or FUSE mount is given to answer. Files on a mount that does not answer are counted in
         RV(ansible_facts.deleted_files_summary.skipped_mounts).
+      - Over SFTP it is not used, there the connection's own time limit is that of each answer.
     type: float
     default: 5
   timeout:
     description:
-      - Seconds for the whole scan. Processes that it did not come to are counted in
-        RV(ansible_facts.deleted_files_summary.unvisited_processes). Without it there is no limit.
+      - Seconds for the whole scan. What was found until then is listed. Processes that it did not come to, or that gave no answer at its end,
+        are counted in RV(ansible_facts.deleted_files_summary.unvisited_processes). Without it there is no limit.
+      - Over SFTP it is looked at after every 64 processes.
     type: float
   threads:
     description:
       - Also look at every thread by itself. Hardly any program gives a thread descriptors of its own (C(CLONE_FILES)), and
         a Java program has hundreds of threads.
+      - Refused over SFTP.
     type: bool
     default: false
 seealso:
@@ -303,12 +311,14 @@ ansible_facts:
           returned: always
           sample: 1265648
         allocated:
-          description: Bytes that it takes on its file system.
+          description: Bytes that it takes on its file system. Over SFTP, which does not tell, it is the size.
           type: int
           returned: always
           sample: 1269760
         reclaimable:
-          description: Bytes that come free when nobody holds the file any more. Zero while a link is left, or in the lower layer of an overlay.
+          description:
+            - Bytes that come free when nobody holds the file any more. Zero while a link is left, or in the lower layer of an overlay.
+            - Over SFTP neither links nor layers are told, it is the size of the file also then.
           type: int
           returned: always
           sample: 1269760
@@ -318,7 +328,9 @@ ansible_facts:
           returned: always
           sample: false
         visible:
-          description: Whether this host has the place where it was. If not, it is only to be seen in another mount namespace, as of a container.
+          description:
+            - Whether this host has the place where it was. If not, it is only to be seen in another mount namespace, as of a container, or its
+              file system was detached (C(umount -l)). Null for what never had a name, as a memfd.
           type: bool
           returned: always
           sample: true
@@ -343,7 +355,9 @@ ansible_facts:
           returned: always
           sample: 392841
         nlink:
-          description: Number of links. Not zero does not mean that a name is left, overlay file systems keep it at one.
+          description:
+            - Number of links. Not zero does not mean that a name is left, overlay file systems keep it at one. Over SFTP, which does not tell,
+              it is always zero.
           type: int
           returned: always
           sample: 0
@@ -378,33 +392,45 @@ ansible_facts:
           elements: str
           returned: always
           sample: []
+        holders_count:
+          description: Number of the magic links that lead to the file.
+          type: int
+          returned: always
+          sample: 1
         holders:
-          description: The magic links that lead to the file. One of them can be handed to the other modules as O(ignore:source).
+          description:
+            - The magic links that lead to the file, no more than O(holders_limit). One of them can be handed to the other modules as
+              O(ignore:source).
           type: list
           elements: dict
           returned: always
           contains:
-            pid:
+            pid: &pid
               description: Process id.
               type: int
               returned: always
               sample: 812
-            start_time:
+            start_time: &start_time
               description: Start time of the process in clock ticks since boot.
               type: int
               returned: always
               sample: 114332
-            comm:
+            comm: &comm
               description: Command name.
               type: str
               returned: always
               sample: bash
-            exe:
-              description: What the process executes, as C(/proc/PID/exe) reads.
+            exe: &exe
+              description: What the process executes, as C(/proc/PID/exe) reads; empty where that cannot be read.
               type: str
               returned: always
               sample: /usr/bin/bash (deleted)
-            user:
+            exe_b64: &exe_b64
+              description: The exact bytes of C(exe) in base64.
+              type: str
+              returned: when C(exe) is not exact
+              sample: L3RtcC//
+            user: &user
               description: Effective user of the process.
               type: str
               returned: always
@@ -429,12 +455,18 @@ ansible_facts:
               type: bool
               returned: always
               sample: true
-            unit:
+            unit: &unit
               description: The unit of the systemd of this host that the process belongs to, or null. Below it users and containers name units as they like.
               type: str
               returned: always
               sample: ssh.service
-            container:
+            user_unit: &user_unit
+              description:
+                - The unit of the user's own systemd below C(user@UID.service), or null. The user names it, it may be called like one of the host.
+              type: str
+              returned: always
+              sample: null
+            container: &container
               description: Id or name of the container of the process, or null.
               type: str
               returned: always
@@ -502,6 +534,12 @@ ansible_facts:
           type: dict
           returned: always
           sample: {}
+          contains:
+            MOUNT_POINT:
+              description: Number of files.
+              type: int
+              returned: for each mount point
+              sample: 2
         count:
           description: Number of distinct deleted files.
           type: int
@@ -532,23 +570,75 @@ ansible_facts:
           type: dict
           returned: always
           sample: {"regular": 2, "memfd": 1}
+          contains:
+            KIND:
+              description: Number of files.
+              type: int
+              returned: for each kind that was found
+              sample: 2
         mount_points:
           description:
-            - Number of files, reclaimable bytes and bytes of memory by mount point of the host, each file system once; with its size and its
-              free bytes, or null where they are not known. What is on file systems that only others have mounted is under V((elsewhere\)).
+            - Number of files, reclaimable bytes and bytes of memory by mount point of the host, each file system once. What is on file systems
+              that only others have mounted, or that were detached, is under V((elsewhere\)).
           type: dict
           returned: always
           sample: {"/": {"count": 2, "reclaimable": 52428800, "memory": 0, "size": 21474836480, "free": 1048576}}
+          contains:
+            MOUNT_POINT:
+              description: One row.
+              type: dict
+              returned: for each file system with deleted files
+              contains:
+                count: &count
+                  description: Number of files.
+                  type: int
+                  returned: always
+                  sample: 2
+                reclaimable: &reclaimable
+                  description: Bytes on disks that come free when nobody holds them any more.
+                  type: int
+                  returned: always
+                  sample: 52428800
+                memory: &memory
+                  description: Bytes of memory that come free when nobody holds them any more.
+                  type: int
+                  returned: always
+                  sample: 0
+                size:
+                  description: Size of the file system in bytes, or null where it is not known.
+                  type: int
+                  returned: always
+                  sample: 21474836480
+                free:
+                  description: Free bytes of the file system, or null where they are not known.
+                  type: int
+                  returned: always
+                  sample: 1048576
         units:
           description: The same by systemd unit of the holders. A file can count for several.
           type: dict
           returned: always
           sample: {"nginx.service": {"count": 1, "reclaimable": 52428800, "memory": 0}}
+          contains:
+            UNIT:
+              description: One row.
+              type: dict
+              returned: for each unit that holds some
+              contains: &total
+                count: *count
+                reclaimable: *reclaimable
+                memory: *memory
         users:
           description: The same by user of the holders. A file can count for several.
           type: dict
           returned: always
           sample: {"root": {"count": 2, "reclaimable": 52428800, "memory": 0}}
+          contains:
+            USER:
+              description: One row.
+              type: dict
+              returned: for each user who holds some
+              contains: *total
         running:
           description:
             - Who runs executables and libraries whose names are V(replaced), V(removed) or in an V(unknown) state. Files that are O(harmless) and
@@ -560,7 +650,7 @@ ansible_facts:
               description: Those who run the state before an upgrade; V(removed) and V(unknown) are of the same form.
               type: dict
               returned: always
-              contains:
+              contains: &runners
                 units:
                   description: Units that can be restarted.
                   type: list
@@ -580,29 +670,54 @@ ansible_facts:
                   returned: always
                   sample: []
                 processes:
-                  description: Processes of no unit and no container, with the same fields as a holder has for its process.
+                  description: Processes of no unit and no container.
                   type: list
                   elements: dict
                   returned: always
                   sample: []
+                  contains:
+                    pid: *pid
+                    start_time: *start_time
+                    comm: *comm
+                    exe: *exe
+                    exe_b64: *exe_b64
+                    user: *user
+                    unit: *unit
+                    user_unit: *user_unit
+                    container: *container
             removed:
-              description: Those who run what is not there any more. Whether they would start again is another question.
+              description:
+                - Those who run what is not there any more. Whether they would start again is another question. An upgraded library with its
+                  version in its name, as C(libz.so.1.2.13), is removed, not replaced.
               type: dict
               returned: always
+              contains: *runners
             unknown:
               description: Those of whose files it is not known.
               type: dict
               returned: always
+              contains: *runners
         suspicious:
           description:
-            - Processes whose executable is where no package puts one, with the same fields as a holder has for its process and the reasons. The
-              processes of Ansible's own connection are left out.
+            - Processes whose executable is where no package puts one, and the reasons. The processes of Ansible's own connection are left out.
+            - What is executed in a container is judged by its place on this host, where it has one. Over SFTP it is judged by its path alone.
+            - An executable that is replaced by an upgrade is not told. One with its version in its path, as of some packages of Java, is
+              V(removed) by the upgrade and told until its process is started again, for no package database knows what was there before.
           type: list
           elements: dict
           returned: always
           sample: [{"pid": 4711, "start_time": 114332, "comm": "kworker/0:1", "exe": "/tmp/.x/kw (deleted)", "user": "nobody", "unit": null,
-                    "container": null, "reasons": ["removed", "world_writable_folder"]}]
+                    "user_unit": null, "container": null, "reasons": ["removed", "world_writable_folder"]}]
           contains:
+            pid: *pid
+            start_time: *start_time
+            comm: *comm
+            exe: *exe
+            exe_b64: *exe_b64
+            user: *user
+            unit: *unit
+            user_unit: *user_unit
+            container: *container
             reasons:
               description:
                 - V(removed) when its name is free, V(memfd) when it never had one, V(world_writable_folder) when everybody may write in its folder

@@ -26,7 +26,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Tells the bytes that would be freed.
+      - Tells the bytes that would be freed. A holder that writes meanwhile changes them.
   diff_mode:
     support: full
     details:
@@ -65,13 +65,14 @@ options:
     default: []
   min_size:
     description:
-      - Only files of at least this size, in bytes or with a unit such as V(10M) or V(1G) (powers of 1024).
+      - Only files of at least this size, in bytes or with a unit such as V(10M) or V(1G) (powers of 1024). It says of no file that it can be
+        done without, so it needs O(path), O(source), O(paths) or O(units) beside it; V(paths=[/]) means all.
     type: str
     default: '0'
   keep_last:
     description:
       - Leave so much of the end of each file, in bytes or with a unit, so that it can still be restored. The rest is freed where it is, which
-        needs a file system that can do that (ext4, XFS, tmpfs; Btrfs gives a large extent back only as a whole).
+        needs a file system that can do that (ext4, XFS, tmpfs; Btrfs gives a large extent back only as a whole). Whole blocks are freed.
     type: str
     default: '0'
   archive:
@@ -217,6 +218,7 @@ mount_points:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import choice_from, manner_from, reclaim
@@ -243,6 +245,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    give_way()
     try:
         params = with_sizes(module.params, "min_size", "keep_last", "max_bytes")
         choice = choice_from(params)

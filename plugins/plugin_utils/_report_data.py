@@ -24,7 +24,7 @@ ANY = "*"
 # A tuple is for what may be null.
 _HOLDER = {
     **dict.fromkeys(("comm", "exe", "exe_b64", "user", "via", "access", "link"), str),
-    **dict.fromkeys(("unit", "container"), (str,)),
+    **dict.fromkeys(("unit", "user_unit", "container"), (str,)),
     **dict.fromkeys(("pid", "start_time", "device", "inode"), int),
     "fd": (int,),
     "executable": bool,
@@ -33,10 +33,12 @@ _ENTRY = {
     **dict.fromkeys(("path", "path_b64", "host_path", "host_path_b64", "state", "kind", "mode", "owner", "group"), str),
     **dict.fromkeys(("checksum", "package"), (str,)),
     **dict.fromkeys(("size", "allocated", "reclaimable", "device", "inode", "nlink"), int),
-    **dict.fromkeys(("in_memory", "visible", "restorable"), bool),
+    **dict.fromkeys(("in_memory", "restorable"), bool),
+    "visible": (bool,),
     "mtime": float,
     "refused": [str],
     "holders": [_HOLDER],
+    "holders_count": int,
 }
 _TOTAL = {"count": int, "reclaimable": int, "memory": int}
 _RUNNERS = {"units": [str], "careful_units": [str], "containers": [str], "processes": [_HOLDER]}

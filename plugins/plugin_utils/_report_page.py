@@ -106,7 +106,7 @@ def packed(hosts: Iterable[HostReport]) -> str:
         columns["owner"].append(number(f"{entry['owner']}:{entry['group']} {entry['mode']}"))
         columns["refused"].append(number(", ".join(entry["refused"])))
         columns["restorable"].append(entry["restorable"])
-        columns["holders"].append(len(entry["holders"]))
+        columns["holders"].append(max(entry["holders_count"], len(entry["holders"])))
         for one in entry["holders"][:MOST_HOLDERS]:
             holders["pid"].append(one["pid"] or 0)
             for name in _HOLDER_TEXTS:

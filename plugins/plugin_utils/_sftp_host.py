@@ -317,8 +317,8 @@ class _SftpHost:
 
     # Holders.
 
-    def scan(self, pin: Callable[[Sighting], bool], _effort: Effort) -> Scan:
-        seen = scan(self.session, pin, self._alive)
+    def scan(self, pin: Callable[[Sighting], bool], effort: Effort) -> Scan:
+        seen = scan(self.session, pin, self._alive, effort)
         remote = [mount for mount in seen.mounts.values() if mount.may_never_answer]
         self._parents_of_remote = {os.path.dirname(mount.mount_point) for mount in remote}
         return seen

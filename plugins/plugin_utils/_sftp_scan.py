@@ -13,13 +13,16 @@ not guessed: nlink is 0, allocated is the size, and a file whose inode or mount 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import stat as modes
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Mount, Process, Scan, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, File, Mount, Process, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
@@ -64,14 +67,17 @@ class _Known(NamedTuple):
     mounts: dict[int, Mount]
 
 
-def scan(session: Session, pin: Callable[[Sighting], bool], alive: set[bytes]) -> Scan:
+def scan(session: Session, pin: Callable[[Sighting], bool], alive: set[bytes], effort: Effort) -> Scan:
     """As `_scan.scan`; ``alive`` is given the names of hidden folders that a living run has open.
 
-    Raises SessionError.
+    What does not answer is waited for as long as the session has patience. Raises SessionError, RescueError.
     """
+    if effort.threads:
+        raise RescueError("Over SFTP threads cannot be looked at by themselves: leave out threads.")
     stuck: set[bytes] = set()
+    until = math.inf if effort.timeout is None else time.monotonic() + effort.timeout
     for attempt in itertools.count():
-        walk = _Walk(session, pin, alive, stuck)
+        walk = _Walk(session, pin, alive, stuck, until)
         try:
             return walk.run()
         except SessionError as error:
@@ -84,11 +90,14 @@ def scan(session: Session, pin: Callable[[Sighting], bool], alive: set[bytes]) -
 
 
 class _Walk:
-    def __init__(self, session: Session, pin: Callable[[Sighting], bool], alive: set[bytes], stuck: set[bytes]) -> None:
+    def __init__(
+        self, session: Session, pin: Callable[[Sighting], bool], alive: set[bytes], stuck: set[bytes], until: float
+    ) -> None:
         self.session = session
         self.pin = pin
         self.alive = alive
         self.stuck = stuck
+        self.until = until
         self.skipped: dict[str, int] = {}
         self.unreadable: set[int] = set()
         self.back: list[Sighting] = []
@@ -101,26 +110,34 @@ class _Walk:
     def run(self) -> Scan:
         myself = int(self.session.run(readlink(b"/proc/self")))
         pids = [int(name) for name in self.session.run(names(b"/proc")) if name.isdigit() and int(name) != myself]
-        links = [link for link in self._links(pids) if not self._is_stuck(link)]
-        known = self._known(sorted({link.pid for link in links}))
-        links = [link for link in links if link.pid in known]
         sightings: list[Sighting] = []
-        for start in range(0, len(links), _BATCH):
-            sightings += self._sightings(links[start : start + _BATCH], known)
+        left = pids
+        # All at once is fastest; with little time the first ones are to be known when it is over.
+        step = len(pids) if math.isinf(self.until) else _BATCH
+        while left and time.monotonic() < self.until:
+            sightings += self._visit(left[:step])
+            left = left[step:]
         gone = self.session.together([lstat(b"/proc/%d" % pid) for pid in sorted(self.unreadable)])
         unreadable = sum(not isinstance(found, OSError) for found in gone)
         return Scan(
             sightings=sightings,
-            processes=len(pids),
+            processes=len(pids) - len(left),
             unreadable=unreadable,
             skipped=self.skipped,
             silent=[],
             mounts=self.own_mounts,
-            unvisited=0,
+            unvisited=len(left),
             programs=self.programs,
             connection=connection(myself, lambda pid: self.session.run(content(b"/proc/%d/status" % pid))),
             back=self.back,
         )
+
+    def _visit(self, pids: list[int]) -> Iterator[Sighting]:
+        links = [link for link in self._links(pids) if not self._is_stuck(link)]
+        known = self._known(sorted({link.pid for link in links}))
+        links = [link for link in links if link.pid in known]
+        for start in range(0, len(links), _BATCH):
+            yield from self._sightings(links[start : start + _BATCH], known)
 
     def link_of(self, path: Any) -> _Link | None:
         return next((link for link in self.texts if link.path == path), None)

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import debs
 from fleet.controller import run_ansible
 
 HOLD = "import sys\nopen(sys.argv[1], 'w').write('x' * 5000)\nheld = open(sys.argv[1], sys.argv[2])\n"
@@ -103,6 +104,7 @@ def test_what_only_looks_like_files_is_classified(host, lab, hold, facts):
     }
     assert {"memfd", "sysv_shm", "shared_memory", "tmpfile"} <= set(kinds)
     assert kinds["memfd"]["path"] == "/memfd:../../usr/bin/bash"
+    assert all(kinds[kind]["visible"] is None for kind in ("memfd", "sysv_shm", "tmpfile"))
     for kind in ("memfd", "sysv_shm", "tmpfile"):
         assert not kinds[kind]["restorable"] and kinds[kind]["refused"] == ["no_name"], kind
     assert facts(kinds=["memfd"])["deleted_files"] == [kinds["memfd"]]
@@ -171,6 +173,43 @@ def test_a_small_fact_of_many_files(host, lab, hold, facts):
     assert (summary["wanted"], summary["listed"]) == (2000, 2) and summary["count"] >= 2000
 
 
+@pytest.mark.long
+def test_a_small_fact_of_very_many_files(host, lab, hold, facts):
+    """100,000 of them, and one that 300 processes hold."""
+    host.run(["mount", "-t", "tmpfs", "-o", "size=512m,nr_inodes=0", "lab", lab])
+    code = (
+        "import os, resource, sys\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
+        "for number in range(4000):\n"
+        "    path = f'{sys.argv[1]}/{os.getpid()}-{number}'\n"
+        "    os.open(path, os.O_RDWR | os.O_CREAT)\n"
+        "    os.unlink(path)\n"
+    )
+    many = (
+        "import ctypes, os, sys\n"
+        "held = open(sys.argv[1], 'a')\n"
+        "for _child in range(299):\n"
+        "    if not os.fork():\n"
+        "        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG\n"
+        "        break\n"
+    )
+    try:
+        for _process in range(25):
+            hold(code, lab)
+        hold(many, f"{lab}/shared")
+        host.wreck(f"{lab}/shared")
+        found = facts(paths=[lab], sort="size", limit=10)
+        shared = facts(paths=[f"{lab}/shared"], holders_limit=3)
+    finally:
+        host.run(["umount", "-l", lab])
+    assert found["deleted_files_summary"]["wanted"] == 100_001 and found["deleted_files_summary"]["listed"] == 10
+    assert len(json.dumps(found)) < 20_000
+    (entry,) = shared["deleted_files"]
+    assert entry["holders_count"] == 300 and len(entry["holders"]) == 3
+    assert len(json.dumps(shared)) < 10_000
+
+
 def test_the_package_of_a_file(host, hold, facts):
     hold("held = open('/usr/bin/cal')\n" if inside(host, "/usr/bin/cal").exists() else "held = open('/usr/bin/tac')\n")
     path = "/usr/bin/cal" if inside(host, "/usr/bin/cal").exists() else "/usr/bin/tac"
@@ -191,6 +230,10 @@ def test_bytes_of_each_file_system(host, lab, hold, facts):
         df = os.statvfs(inside(host, lab))
     finally:
         host.run(["umount", "-l", lab])
+    # As long as it is held its file system is there, only nowhere.
+    detached = facts(paths=[f"{lab}/log", "/log"])
+    assert [entry["visible"] for entry in detached["deleted_files"]] == [False]
+    assert detached["deleted_files_summary"]["mount_points"]["(elsewhere)"]["reclaimable"] >= 102400
     row = summary["mount_points"][lab]
     assert (row["count"], row["reclaimable"], row["memory"]) == (1, 0, 102400)
     assert (row["size"], row["free"]) == (df.f_blocks * df.f_frsize, df.f_bfree * df.f_frsize)
@@ -220,6 +263,35 @@ def test_a_thread_with_descriptors_of_its_own(host, lab, hold, facts):
 def test_no_time_left(facts):
     summary = facts(timeout=0)["deleted_files_summary"]
     assert not summary["complete"] and summary["unvisited_processes"] > 0
+
+
+# Tells the nice values of all processes whose command line has a text, until its input ends.
+WATCH = """
+import os, select, sys
+values = set()
+print(1, flush=True)
+while not select.select([0], [], [], 0)[0]:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as command, open(f"/proc/{pid}/stat") as stat:
+                if sys.argv[1] in command.read():
+                    values.add(int(stat.read().rpartition(")")[2].split()[16]))
+        except OSError:
+            pass
+print(*sorted(values))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("deleted_files_facts", {}), ("reclaim_space", {"paths": ["/"], "min_size": "1T"})]
+)
+def test_it_is_nice_to_others(host, run_module, name, arguments):
+    command = ["/usr/bin/python3", "-c", WATCH, f"/AnsiballZ_{name}"]
+    watcher = host.spawn(command, stdin=-1, stdout=-1)
+    assert watcher.stdout.readline() == b"1\n"
+    answer = run_module(name, arguments, pipelining=False)
+    values = watcher.communicate()[0].split()
+    assert values[-1] == b"19", (values, answer.output)
 
 
 def test_suspicious_and_critical(host, lab, facts):
@@ -268,11 +340,34 @@ def test_a_browser_that_was_upgraded_is_not_suspicious(host, facts):
     assert not ours & {one["pid"] for one in summary["suspicious"]}
 
 
+def test_what_an_upgrade_of_a_package_makes_suspicious(host, facts, tmp_path):
+    """Nothing, but for a program whose version is in its path: nobody knows any more that a package put it there."""
+    program = inside(host, "/bin/sleep").read_bytes()
+    paths = [["/opt/tool/bin/tool", f"/opt/jvm/java-17.0.{number}/bin/java"] for number in (8, 9)]
+    for number, files in enumerate(paths, start=1):
+        package = debs.build(tmp_path, "tool", str(number), dict.fromkeys(files, program + b"%d" % number))
+        debs.install(host, package)
+        if number == 1:
+            tool, java = (host.spawn([path, "1000"]) for path in files)
+    try:
+        assert not inside(host, paths[0][1]).exists()
+        summary = facts()["deleted_files_summary"]
+    finally:
+        for process in (tool, java):
+            process.kill()
+        host.run(["dpkg", "-r", "tool"])
+    reasons = {one["pid"]: one["reasons"] for one in summary["suspicious"]}
+    assert host.host_pid(tool.pid) not in reasons and reasons[host.host_pid(java.pid)] == ["removed"]
+    for state, process in ("replaced", tool), ("removed", java):
+        assert host.host_pid(process.pid) in {one["pid"] for one in summary["running"][state]["processes"]}
+
+
 def test_rules_that_are_wrong_are_told(run_module):
     answer = run_module("deleted_files_facts", {"harmless": [{"path": "("}]})
     assert answer.failed and "'(' is no regular expression" in answer.result["msg"]
-    answer = run_module("deleted_files_facts", {"limit": -1})
-    assert answer.failed and answer.result["msg"] == "limit must not be negative."
+    for name in ("limit", "holders_limit"):
+        answer = run_module("deleted_files_facts", {name: -1})
+        assert answer.failed and answer.result["msg"] == f"{name} must not be negative."
 
 
 @pytest.mark.matrix
@@ -343,6 +438,13 @@ def test_units_that_run_what_was_replaced(booted, run_on_booted):
             "deleted_files"
         ]
         assert entry["path"] == "/opt/app/removed" and entry["holders"][0]["unit"] == "removed.service"
+        # What is harmless, and what is careful, is for users to say.
+        told = {"harmless": [{"path": "/opt/app/rem.*"}], "careful_units": ["upgraded.*"]}
+        otherwise = run_on_booted("deleted_files_facts", told).result["ansible_facts"]
+        otherwise = otherwise["deleted_files_summary"]["running"]
+        assert not any(otherwise["removed"].values())
+        assert otherwise["replaced"]["careful_units"] == ["upgraded.service"]
+        assert set(otherwise["replaced"]["units"]) == {"dbus.service", "ssh.service"}
         # After the restart that the facts ask for nothing of it is left.
         booted.run(["systemctl", "restart", "ssh.service"])
         again = run_on_booted("deleted_files_facts", {}).result["ansible_facts"]["deleted_files_summary"]["running"]
@@ -396,4 +498,4 @@ def test_a_hosts_own_bash_is_not_that_of_the_machine_around_it(fleet, host, fact
     assert inner.stdout.readline() == b"1\n"
     (entry,) = facts(paths=["/opt/tool"])["deleted_files"]
     inner.communicate(b"\n")
-    assert not entry["restorable"] and entry["refused"] == ["place_differs"]
+    assert not entry["restorable"] and entry["refused"] == ["place_differs"] and entry["visible"] is False

@@ -383,12 +383,12 @@ def test_a_file_that_was_only_in_the_sandbox_can_be_copied_out(booted, serve, ru
 
 @pytest.fixture(scope="module")
 def serve_user(booted: Host) -> Iterator[Callable[..., None]]:
-    """``serve_user(properties, path)`` starts a service of oncall's."""
+    """``serve_user(properties, path, unit)`` starts a service of oncall's."""
     booted.run(["loginctl", "enable-linger", "oncall"])
     booted.run(["systemctl", "start", "user@2000.service"])
 
-    def start(properties: tuple[str, ...], path: str) -> None:
-        options = ["--user", *(f"--property={value}" for value in properties)]
+    def start(properties: tuple[str, ...], path: str, unit: str) -> None:
+        options = ["--user", f"--unit={unit}", *(f"--property={value}" for value in properties)]
         start_service(booted, options, path, user="oncall", env={"XDG_RUNTIME_DIR": "/run/user/2000"})
 
     yield start
@@ -396,8 +396,11 @@ def serve_user(booted: Host) -> Iterator[Callable[..., None]]:
 
 
 def test_a_service_of_a_user(booted, serve_user, run_on_booted):
-    serve_user((), "/home/oncall/plain")
+    serve_user((), "/home/oncall/plain", "plain")
     booted.wreck("/home/oncall/plain")
+    facts = run_on_booted("deleted_files_facts", {"paths": ["/home/oncall/plain"]}).result["ansible_facts"]
+    ((holder,),) = (entry["holders"] for entry in facts["deleted_files"])
+    assert (holder["unit"], holder["user_unit"]) == ("user@2000.service", "plain.service")
     restored(run_on_booted, "/home/oncall/plain")
     assert inside(booted, "/home/oncall/plain").stat().st_uid == 2000
 
@@ -405,7 +408,7 @@ def test_a_service_of_a_user(booted, serve_user, run_on_booted):
 def test_a_sandbox_that_a_user_made_can_lie_and_only_copies_leave_it(booted, serve_user, run_on_booted):
     """To root it looks just like the attack with a folder bound over another one."""
     path = "/home/oncall/boxed"
-    serve_user(("PrivateUsers=yes", "ProtectSystem=strict", "ReadWritePaths=/home/oncall"), path)
+    serve_user(("PrivateUsers=yes", "ProtectSystem=strict", "ReadWritePaths=/home/oncall"), path, "boxed")
     booted.wreck(path)
     assert refused(run_on_booted, path) == ["namespace_untrusted"]
     restored(run_on_booted, path, dest="/root/boxed")

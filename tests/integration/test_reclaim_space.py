@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import stat
 import time
 from contextlib import suppress
@@ -116,6 +117,51 @@ def test_a_program_that_runs_is_refused(host, lab, run_module):
     assert answer.failed and "mapped" in answer.files[0]["refused"]
     assert program.poll() is None
     program.kill()
+
+
+def test_a_lower_file_of_the_overlay_is_refused(host, start, run_module):
+    """A daemon that reads a file of its image: its blocks are not the host's to free."""
+    path = "/usr/share/common-licenses/GPL-3"
+    reader = start(f"tail -f {path}", path)
+    before = max(held.st_size for held in held_by(reader) if stat.S_ISREG(held.st_mode))
+    host.wreck(path)
+    answer = run_module("reclaim_space", {"path": path})
+    assert answer.failed and answer.files[0]["refused"] == ["linked", "may_read"], answer.output
+    assert max(held.st_size for held in held_by(reader) if stat.S_ISREG(held.st_mode)) == before > 0
+
+
+def test_what_only_a_container_sees_is_refused(hold, run_module):
+    """Nobody can tell from here whether its name is free."""
+    daemon = (
+        "import os, subprocess\n"
+        "subprocess.run(['mount', '-t', 'tmpfs', 'box', '/opt'], check=True)\n"
+        "held = os.open('/opt/app.log', os.O_WRONLY | os.O_APPEND | os.O_CREAT)\n"
+        f"os.write(held, b'x' * {SIZE})\n"
+        "os.unlink('/opt/app.log')\n"
+    )
+    container = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
+    hold(daemon, user="mallory", wrapper=container)
+    answer = run_module("reclaim_space", {"path": "/opt/app.log"})
+    assert answer.failed and answer.files[0]["refused"] == ["not_removed"], answer.output
+
+
+def test_the_scratch_files_of_a_sort_are_refused(host, lab, run_module):
+    """Somebody tidied up its folder; it goes on to read them."""
+    lines = b"".join(b"%d\n" % number for number in range(300_000))
+    inside(host, f"{lab}/numbers").write_bytes(lines)
+    host.run(["mkdir", f"{lab}/scratch"])
+    command = ["sort", "--numeric-sort", "--reverse", "-S", "1M", "-T", f"{lab}/scratch", f"{lab}/numbers"]
+    sort = host.spawn(command, stdout=-1)
+    until = time.monotonic() + 20
+    # Its output waits for us when all is written and the merge has begun.
+    while not select.select([sort.stdout], [], [], 0)[0] and time.monotonic() < until:
+        time.sleep(0.02)
+    host.run(["rm", "-r", f"{lab}/scratch"])
+    answer = run_module("reclaim_space", {"paths": [f"{lab}/scratch"]})
+    assert not answer.failed and not answer.result["changed"] and answer.files
+    assert {tuple(one["refused"]) for one in answer.files} == {("may_read",)}
+    output, _errors = sort.communicate()
+    assert output.splitlines() == lines.splitlines()[::-1]
 
 
 def test_what_is_chosen_by_pattern_goes_on_beside_what_is_refused(host, lab, start, run_module):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The facts against the programs that people trust, on one host with real services and two thousand processes.
+"""The facts against the programs that people trust, on one host with real services and three thousand processes.
 
 Each sighting is (pid, way, inode); a way is ``fd N``, ``exe`` or ``map``. Every difference is one of a named predicate,
 and no predicate is of others than its own holders.
@@ -22,7 +22,7 @@ from fleet import Fleet, debian
 
 PACKAGES = ("default-jre-headless", "lsof", "needrestart", "nginx-light", "postgresql")
 SERVICES = ("nginx", "postgresql@15-main", "jvm", "dbus", "systemd-journald")
-PROCESSES = 2000
+PROCESSES = 3000
 
 pytestmark = pytest.mark.long
 
@@ -40,9 +40,30 @@ HOLDERS = {
     "namespace": "libc.unshare(0x20000); libc.mount(b'', b'/', None, 0x44000, None); "
     "libc.mount(b'box', b'/opt', b'tmpfs', 0, None); held = open('/opt/inner', 'w'); os.unlink('/opt/inner')",
 }
-PROGRAM = (
-    "import ctypes, mmap, os, signal\nlibc = ctypes.CDLL(None)\n%s\nprint(os.getpid(), flush=True)\nsignal.pause()\n"
-)
+# The same in namespaces that a user made, of mounts, processes and users.
+CONTAINED = {
+    "contained": "libc.mount(b'box', b'/opt', b'tmpfs', 0, None); held = open('/opt/boxed', 'w'); "
+    "os.unlink('/opt/boxed')",
+    "contained memory": "held = mmap.mmap(-1, 4096)",
+}
+CONTAINER = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")
+PROGRAM = """
+import ctypes, mmap, os, signal
+libc = ctypes.CDLL(None)
+%s
+print(os.readlink("/proc/self"), flush=True)  # as the host calls it
+signal.pause()
+"""
+
+# A service that lets systemd keep a memfd for it (sd_pid_notify_with_fds(3)).
+STORE = """
+import array, os, signal, socket
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.connect(os.environ["NOTIFY_SOCKET"])
+memfds = array.array("i", [os.memfd_create("state")])
+notify.sendmsg([b"FDSTORE=1\\nFDNAME=state\\nREADY=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, memfds)])
+signal.pause()
+"""
 
 # Programs that run from files that are upgraded under them.
 UPGRADED = ("/usr/sbin/nginx", "/usr/lib/x86_64-linux-gnu/libssl.so.3", "/usr/lib/x86_64-linux-gnu/libz.so.1.2.13")
@@ -59,6 +80,8 @@ def scene_before(fleet_of_services):
     """The holders by name and the inodes of what was upgraded, on a host where the services run."""
     (host,) = fleet_of_services.hosts
     host.run(["systemd-run", "--unit=jvm", "rmiregistry", "12345"])
+    keeps = ("--unit=keeps", "-p", "Type=notify", "-p", "FileDescriptorStoreMax=1")
+    host.run(["systemd-run", *keeps, "/usr/bin/python3", "-c", STORE])
     until = time.monotonic() + 60
     while time.monotonic() < until:
         states = [host.run(["systemctl", "is-active", unit], check=False).stdout for unit in SERVICES]
@@ -68,9 +91,10 @@ def scene_before(fleet_of_services):
     assert states == [b"active\n"] * len(SERVICES)
     time.sleep(2)  # the JVM still loads its libraries
     pids = {}
-    for name, code in HOLDERS.items():
-        holder = host.spawn(["/usr/bin/python3", "-c", PROGRAM % code], stdout=-1)
-        pids[name] = int(holder.stdout.readline())
+    for wrapper, holders in (((), HOLDERS), (CONTAINER, CONTAINED)):
+        for name, code in holders.items():
+            holder = host.spawn([*wrapper, "/usr/bin/python3", "-c", PROGRAM % code], stdout=-1)
+            pids[name] = int(holder.stdout.readline())
     libjvm = host.run(["sh", "-c", "realpath /usr/lib/jvm/default-java/lib/server/libjvm.so"]).stdout.decode().strip()
     upgraded = set()
     for path in (*UPGRADED, libjvm):
@@ -93,6 +117,14 @@ def scene_before(fleet_of_services):
 
 def processes(host):
     return {int(name) for name in host.run(["ls", "/proc"]).stdout.split() if name.isdigit()}
+
+
+def processes_of(host, unit):
+    group = host.run(["systemctl", "show", "-P", "ControlGroup", unit]).stdout.decode().strip()
+    done = host.run(["sh", "-c", 'grep -ls -- "$0" /proc/[0-9]*/cgroup', group], check=False)
+    found = {int(path.split("/")[2]) for path in done.stdout.decode().split()}
+    assert found, unit
+    return found
 
 
 def facts(fleet, run_module_of):
@@ -163,10 +195,11 @@ class Difference(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """The holders by name, the inodes of what was upgraded, and the sightings of ours."""
+    """The holders by name, the inodes of what was upgraded, the pids of services, and the sightings of ours."""
 
     pids: dict[str, int]
     upgraded: set[int]
+    services: dict[str, set[int]]
     ours: set[tuple[int, str, int]]
 
 
@@ -177,9 +210,25 @@ def linked(one, scene):
     )
 
 
-def mapped_only(one, scene):
-    """Memory that is shared is only mapped, and they know no link count of what is mapped."""
+def is_shared_memory(one):
+    """It is only mapped, and they know no link count of what is mapped."""
     return one.way == "map" and one.entry.get("kind") in ("shared_memory", "sysv_shm")
+
+
+def mapped_only(one, scene):
+    return is_shared_memory(one) and one.pid in (scene.pids["zero"], scene.pids["sysv"])
+
+
+def memory_of_a_container(one, scene):
+    return is_shared_memory(one) and one.pid == scene.pids["contained memory"]
+
+
+def memory_of_the_database(one, scene):
+    return is_shared_memory(one) and one.pid in scene.services["postgresql@15-main"]
+
+
+def memory_of_the_web_server(one, scene):
+    return is_shared_memory(one) and one.pid in scene.services["nginx"]
 
 
 def working_folder(one, scene):
@@ -197,10 +246,12 @@ def mapped_executable(one, scene):
     return one.way == "map" and (one.pid, "exe", one.inode) in scene.ours and one.inode in scene.upgraded
 
 
+MEMORY = {mapped_only, memory_of_a_container, memory_of_the_database, memory_of_the_web_server}
+
 # By program: what only we tell, and what only they tell.
 EXPLAINED = {
-    "lsof +L1": ({linked, mapped_only}, {working_folder}),
-    "lsfd": ({linked, mapped_only}, {working_folder}),
+    "lsof +L1": ({linked, *MEMORY}, {working_folder}),
+    "lsfd": ({linked, *MEMORY}, {working_folder}),
     "lsof": (set(), {working_folder, literal, mapped_executable}),
     "find": (set(), {working_folder, literal, mapped_executable}),
 }
@@ -218,7 +269,8 @@ def test_every_difference_is_explained(scene_before, fleet_of_services, run_modu
     }
     lasting = before & processes(host)  # without those programs themselves, and what brought us there
     entries = {entry["inode"]: entry for entry in found["deleted_files"]}
-    scene = Scene(*scene_before, ours)
+    services = {unit: processes_of(host, unit) for unit in SERVICES}
+    scene = Scene(*scene_before, services, ours)
     lines = [f"{len(lasting)} processes, {len(ours)} sightings of ours"]
     unexplained = []
     for program, told in theirs.items():
@@ -247,9 +299,23 @@ def test_every_difference_is_explained(scene_before, fleet_of_services, run_modu
 
 def test_nobody_honest_is_suspicious(scene_before, fleet_of_services, run_module_of):
     """A JVM, a database, a web server that was upgraded, who keeps memfds: systemd and a program of ours."""
-    summary = facts(fleet_of_services, run_module_of)[1]["deleted_files_summary"]
+    found = facts(fleet_of_services, run_module_of)[1]
+    summary = found["deleted_files_summary"]
+    memfds = [entry for entry in found["deleted_files"] if entry["kind"] == "memfd"]
+    keepers = {(holder["pid"], holder["comm"]) for entry in memfds for holder in entry["holders"]}
+    assert (1, "systemd") in keepers and (scene_before[0]["memfd"], "python3") in keepers, keepers
     assert summary["suspicious"] == []
     assert "nginx.service" in summary["running"]["replaced"]["units"]
+
+
+def test_what_is_in_a_container_is_told_as_such(scene_before, fleet_of_services, run_module_of):
+    pids, _upgraded = scene_before
+    found = facts(fleet_of_services, run_module_of)[1]["deleted_files"]
+    visible = {entry["path"]: entry["visible"] for entry in found}
+    assert (visible["/opt/boxed"], visible["/srv/log"]) == (False, True)
+    pid = pids["contained memory"]
+    memory = [one for one in found if one["kind"] == "shared_memory" and pid in [by["pid"] for by in one["holders"]]]
+    assert [one["visible"] for one in memory] == [None]
 
 
 def test_where_we_are_right(scene_before, fleet_of_services, run_module_of):

@@ -41,6 +41,7 @@ def a_holder(**changes: Any) -> dict[str, Any]:
         "access": "write",
         "executable": False,
         "unit": "nginx.service",
+        "user_unit": None,
         "container": None,
         "link": "/proc/812/fd/3",
         "device": 65024,

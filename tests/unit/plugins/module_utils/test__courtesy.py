@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -23,6 +24,23 @@ def test_who_gives_way(monkeypatch: pytest.MonkeyPatch, busy: int, policy: int) 
         return in_child(lambda: (os.nice(0), os.sched_getscheduler(0)))
 
     assert in_child(work) == (19, policy)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_where_the_scheduler_cannot_be_chosen(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """As with musl, or below a filter of system calls: it is nice at least."""
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(_courtesy, "running", lambda: 0)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+
+    def work() -> int:
+        give_way()
+        return os.nice(0)
+
+    assert in_child(work) == 19
 
 
 def test_who_runs_is_counted() -> None:

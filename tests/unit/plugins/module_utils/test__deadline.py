@@ -62,6 +62,18 @@ def test_what_is_told_is_heard() -> None:
     os.close(fd)
 
 
+def test_nobody_is_heard_after_the_end() -> None:
+    """Who is silent has not been found out by then."""
+
+    def work(tell: Tell) -> None:
+        tell("in time", [])
+        time.sleep(60)
+
+    started = time.monotonic()
+    assert [one.told for one in heard([work, work], 60, started + 0.3)] == ["in time", "in time"]
+    assert 0.3 <= time.monotonic() - started < 2
+
+
 def test_several_at_once() -> None:
     def work(number: int, tell: Tell) -> None:
         time.sleep(0.3)

@@ -187,6 +187,20 @@ def test_order_and_limit(tmp_path: Path, holders: Holders) -> None:
     assert summary["count"] >= 3
 
 
+def test_a_library_that_all_use(tmp_path: Path, holders: Holders) -> None:
+    """A file has no more holders in the facts than is wanted, all are counted, and filters see all."""
+    fd = os.open(tmp_path / "shared", os.O_RDWR | os.O_CREAT)
+    pids = [holders.keep(fd).pid for _number in range(5)]
+    holders.keep(fd, user=NOBODY)
+    os.close(fd)
+    (tmp_path / "shared").unlink()
+    for limit, listed in ((None, 6), (2, 2), (0, 0), (100, 6)):
+        filters = Filters(paths=[str(tmp_path)], users=["nobody"])
+        (entry,) = gather(filters, listing=Listing(holders_limit=limit))["deleted_files"]
+        assert (len(entry["holders"]), entry["holders_count"]) == (listed, 6)
+        assert [one["pid"] for one in entry["holders"]][:5] == pids[:listed]
+
+
 def test_digest_and_package(tmp_path: Path, holders: Holders) -> None:
     make(tmp_path / "tool", holders)
     (entry,) = gather(Filters(paths=[str(tmp_path)]), listing=Listing(checksum="md5", package=True))["deleted_files"]

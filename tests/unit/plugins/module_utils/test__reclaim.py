@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import os
 import signal
@@ -247,7 +248,10 @@ def test_what_happens_between_the_looks(
     assert state_of(pid).st_size == SIZE
 
 
-def test_a_holder_that_ends_between_the_looks(log: Path, program: Callable[..., int], holders: Holders) -> None:
+@pytest.mark.parametrize("manner", [{}, {"keep_last": 1000, "max_bytes": SIZE}])
+def test_a_holder_that_ends_between_the_looks(
+    log: Path, program: Callable[..., int], holders: Holders, manner: dict[str, int]
+) -> None:
     pid = program(log)
     log.unlink()
     looks = 0
@@ -259,7 +263,7 @@ def test_a_holder_that_ends_between_the_looks(log: Path, program: Callable[..., 
             holders.end(pid)
         return scan_here(pin, effort)
 
-    (result,) = freed(log, HERE._replace(scan=look))["files"]
+    (result,) = freed(log, HERE._replace(scan=look), **manner)["files"]
     assert (result["status"], result["freed"]) == ("gone", 0)
 
 
@@ -283,10 +287,10 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def chosen(**options: Any) -> dict[str, Any]:
+def chosen(check_mode: bool = False, **options: Any) -> dict[str, Any]:
     merged = dict(OPTIONS, **options)
     choice = choice_from(merged)
-    return reclaim(choice, manner_from(merged, choice, False), 5, lambda _line: None, HERE)
+    return reclaim(choice, manner_from(merged, choice, check_mode), 5, lambda _line: None, HERE)
 
 
 def test_a_reader_that_does_not_matter(log: Path, program: Callable[..., int]) -> None:
@@ -314,6 +318,7 @@ def test_a_writer_whose_offset_does_not_matter(
     ("options", "sentence"),
     [
         ({}, "Say which files are meant"),
+        ({"min_size": 1 << 30}, "Say which files are meant: path, source, paths or units"),
         ({"path": "/x", "readable": True}, "readable is for one very inode"),
         ({"source": {"pid": 1}}, "with device and inode"),
         ({"source": {"device": 1, "inode": 1}, "readable": True, "keep_last": 1 << 20}, "exclude each other"),
@@ -336,8 +341,83 @@ def test_the_end_is_kept(log: Path, program: Callable[..., int]) -> None:
         assert file.read() == b"\0" + b"b" * 1000
 
 
+def test_a_name_that_is_no_text(tmp_path: Path, program: Callable[..., int]) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/log\xff\n"))
+    path.write_bytes(TEXT)
+    pid = program(path)
+    path.unlink()
+    (result,) = chosen(path_b64=base64.b64encode(os.fsencode(path)).decode())["files"]
+    assert (result["status"], result["path"]) == ("freed", f"{tmp_path}/log\\xff\\n")
+    assert base64.b64decode(result["path_b64"]) == os.fsencode(path)
+    assert state_of(pid).st_size == 0
+
+
 def fd_of(pid: int) -> str:
     return next(link.name for link in Path(f"/proc/{pid}/fd").iterdir() if "/log" in os.readlink(link))
+
+
+def extended(path: Path) -> None:
+    """Data, a hole, data that ends within a block."""
+    with open(path, "wb") as file:
+        file.write(TEXT)
+        file.seek(5 * SIZE)
+        file.write(TEXT)
+
+
+def appended(path: Path) -> None:
+    """As a log grows, with blocks that some file systems set aside beyond its end."""
+    for _piece in range(50):
+        with open(path, "ab") as file:
+            file.write(TEXT[:33_333])
+
+
+PLANS: list[tuple[Callable[[Path], None], int, bool]] = [
+    (appended, 5000, False),
+    (extended, 1_234_567, False),
+    (appended, 0, True),
+    (extended, 5000, True),
+]
+
+
+@pytest.mark.parametrize("disk", ["tmpfs", "ext4", "xfs", "btrfs"], indirect=True)
+def test_what_would_be_freed_is_what_is_freed(
+    disk: Path, program: Callable[..., int], holders: Holders, elsewhere: Path
+) -> None:
+    for number, (make, keep_last, archive) in enumerate(PLANS):
+        path = disk / f"log{number}"  # the next one may get its inode
+        make(path)
+        pid = program(path)
+        path.unlink()
+        before = state_of(pid).st_blocks * 512
+        options = {"path": str(path), "keep_last": keep_last, "archive": str(elsewhere) if archive else None}
+        planned = chosen(check_mode=True, **options)["freed"]
+        done = chosen(**options)["freed"]
+        assert planned == done == before - state_of(pid).st_blocks * 512 > 0
+        holders.end(pid)
+
+
+def test_what_is_less_than_would_be_freed_is_not_allowed(log: Path, program: Callable[..., int]) -> None:
+    program(log)
+    log.unlink()
+    options: dict[str, Any] = {"path": str(log), "keep_last": 5000}
+    freeable = chosen(check_mode=True, **options)["freed"]
+    assert freeable < SIZE - 5000
+    (result,) = chosen(check_mode=True, max_bytes=freeable - 1, **options)["files"]
+    assert (result["status"], result["refused"], result["freed"]) == ("refused", ["max_bytes"], 0)
+
+
+def test_a_file_that_cannot_be_opened_to_see_its_holes(
+    log: Path, program: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(log)
+    log.unlink()
+
+    def refuse(_sighting: Sighting) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(_reclaim, "readable", refuse)
+    (result,) = chosen(check_mode=True, path=str(log), keep_last=1)["files"]
+    assert (result["status"], result["refused"], result["freed"]) == ("refused", ["failed"], 0)
 
 
 def test_a_file_that_is_shorter_than_what_is_kept(log: Path, program: Callable[..., int]) -> None:
@@ -460,11 +540,14 @@ def test_an_archive_on_the_same_file_system(log: Path, program: Callable[..., in
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A file system of the kind that the test names, on a loop device."""
     image, folder = tmp_path / "image", tmp_path / "disk"
-    with open(image, "wb") as file:
-        file.truncate(400 * 1024 * 1024)
     folder.mkdir()
-    subprocess.check_output([f"mkfs.{request.param}", "-q", image], stderr=subprocess.STDOUT)
-    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    if request.param == "tmpfs":
+        subprocess.run(["mount", "-t", "tmpfs", "disk", folder], check=True)
+    else:
+        with open(image, "wb") as file:
+            file.truncate(400 * 1024 * 1024)
+        subprocess.check_output([f"mkfs.{request.param}", "-q", image], stderr=subprocess.STDOUT)
+        subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     yield folder
     subprocess.run(["umount", folder], check=True)
 
@@ -635,7 +718,7 @@ def test_without_the_limit_more_is_gone_than_allowed(
 ) -> None:
     program(log)
     log.unlink()
-    monkeypatch.setattr(_reclaim, "_limit", lambda *_arguments: None)
+    monkeypatch.setattr(_reclaim._Work, "limit", lambda *_arguments: None)
     assert freed(log, max_bytes=10_000)["freed"] > 10_000
 
 
@@ -700,3 +783,17 @@ def test_even_without_the_check_another_name_keeps_its_content(log: Path, progra
     log.unlink()
     assert only(log) == ("failed", ["linked"])
     assert other.read_bytes() == TEXT
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_without_both_checks_another_name_loses_its_content(
+    log: Path, program: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = log.parent / "other"
+    other.hardlink_to(log)
+    program(log)
+    log.unlink()
+    real = _reclaim.file_of
+    monkeypatch.setattr(_reclaim, "file_of", lambda fd: real(fd)._replace(nlink=0))
+    assert only(log) == ("freed", [])
+    assert other.read_bytes() == b""

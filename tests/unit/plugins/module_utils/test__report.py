@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter, reclaimable
@@ -20,6 +22,7 @@ HOLDER = {
     "access": "read",
     "executable": False,
     "unit": None,
+    "user_unit": None,
     "container": None,
     "link": "/proc/812/fd/3",
     "device": 65024,
@@ -72,7 +75,26 @@ def test_entry() -> None:
         "restorable": True,
         "refused": [],
         "holders": [HOLDER],
+        "holders_count": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "visible"),
+    [
+        ("regular", {"host_path": None}, False),  # as of a container
+        ("regular", {"host_path": None, "mount": None}, False),  # on a disk that was detached
+        ("memfd", {"host_path": None, "mount": None}, None),
+        ("sysv_shm", {"host_path": None, "mount": None}, None),
+        ("anonymous", {"host_path": None, "mount": None}, None),
+        ("shared_memory", {"host_path": None, "mount": None}, None),
+        ("shared_memory", {"path": b"/dev/shm/x", "host_path": b"/dev/shm/x"}, True),
+        ("tmpfile", {}, None),
+    ],
+)
+def test_whether_this_host_has_its_place(kind: str, changes: dict[str, Any], visible: bool | None) -> None:
+    entry = Reporter().entry(a_deleted_file(a_sighting(**changes), kind=kind), "removed", [])
+    assert entry["visible"] is visible
 
 
 def test_entry_of_a_file_that_this_host_calls_otherwise() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _scan
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Message, Tell
+from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
 from unit.plugins import dead_fuse
@@ -151,6 +152,31 @@ def test_live_files_are_no_sightings(tool: Path, holders: Holders) -> None:
     assert seen(os.getpid()) == []
 
 
+@pytest.mark.parametrize(
+    ("fs_type", "name", "kind"),
+    [
+        ("nfs4", ".nfs000000000012d687000000aa", "nfs_silly"),
+        ("nfs", ".nfs000000000012d687000000aa", "nfs_silly"),
+        ("fuse.sshfs", ".fuse_hidden0000000100000002", "fuse_hidden"),
+        ("ext4", ".nfs000000000012d687000000aa", None),
+        ("nfs4", "tool", None),
+    ],
+)
+def test_what_a_client_of_a_server_renamed(
+    tmp_path: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch, fs_type: str, name: str, kind: str | None
+) -> None:
+    """Only the row of the mount is made up: the file has its one link, and a name like that."""
+    held = holders.open(tmp_path / name, os.O_RDWR | os.O_CREAT)
+    real = _scan.own_mounts
+    monkeypatch.setattr(
+        _scan, "own_mounts", lambda: {number: row._replace(fs_type=fs_type) for number, row in real().items()}
+    )
+    found = seen(held)
+    assert [(one.path, one.file.nlink, kind_of(one)) for one in found] == (
+        [(os.fsencode(tmp_path / name), 1, kind)] if kind else []
+    )
+
+
 def test_other_types_are_seen_and_not_opened(tmp_path: Path, holders: Holders) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "dir").mkdir()
@@ -226,7 +252,7 @@ sys.stdin.read()
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk is done by this process, which may have a hand in it."""
 
-    def heard(works: Sequence[Callable[[Tell], None]], _seconds: float) -> Iterator[Message]:
+    def heard(works: Sequence[Callable[[Tell], None]], _seconds: float, _until: float) -> Iterator[Message]:
         told: list[Message] = []
         for number, work in enumerate(works):
             work(lambda what, fds, number=number: told.append(Message(number, what, [os.dup(fd) for fd in fds])))
@@ -551,6 +577,58 @@ def test_without_time_left_nothing_is_claimed(tool: Path, holders: Holders) -> N
     assert held.pid not in [one.process.pid for one in found.sightings]
     assert found.unvisited > 0
     assert not found.is_complete
+
+
+@pytest.mark.parametrize(("deadline", "timeout"), [(1.0, None), (20.0, 1.0)])
+def test_what_was_found_before_the_time_was_over(
+    tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch, deadline: float, timeout: float | None
+) -> None:
+    """A process of which nothing is to be learned takes no longer than that, however long a mount may take."""
+    held = [str(holders.open(tool).pid) for _number in range(9)]
+    tool.unlink()
+    real_open, real_listdir = _scan.open_directory, os.listdir
+
+    def never(name: str, dir_fd: int | None = None) -> int:
+        if name == held[4]:
+            time.sleep(60)
+        return real_open(name, dir_fd)
+
+    def only_these(where: str | int) -> list[str]:
+        is_proc = isinstance(where, int) and os.readlink(f"/proc/self/fd/{where}") == "/proc"
+        return held if is_proc else real_listdir(where)
+
+    monkeypatch.setattr(_scan, "open_directory", never)
+    monkeypatch.setattr(_scan, "_MOST_WALKERS", 1)
+    monkeypatch.setattr(os, "listdir", only_these)
+    started = time.monotonic()
+    found = scan(lambda _sighting: False, Effort(deadline=deadline, timeout=timeout))
+    seconds = time.monotonic() - started
+    pids = [str(one.process.pid) for one in found.sightings]
+    assert not found.is_complete
+    if timeout is None:
+        assert (pids, found.silent, found.unvisited) == (held[:4] + held[5:], [int(held[4])], 0)
+        assert seconds >= 0.75
+    else:
+        assert (pids, found.silent, found.unvisited) == (held[:4], [], 5)
+        assert 1.0 <= seconds < 10.0
+
+
+def test_a_process_with_many_names_is_not_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is not only looked at where something is deleted."""
+    fds = [os.open("/dev/null", os.O_RDONLY) for _number in range(100)]
+    monkeypatch.setattr(_scan, "_NAMES_AT_ONCE", 10)
+    walk = _scan._Walk(lambda _sighting: False, NORMAL)
+    looks = iter([False, False, True])
+    monkeypatch.setattr(walk, "is_late", lambda: next(looks))
+    read: list[str] = []
+    monkeypatch.setattr(os, "readlink", lambda name, *_, **__: read.append(name) or "/dev/null")
+    directory = _scan.open_directory("/proc/self")
+    visit = _scan._Visit(walk, os.getpid(), directory, lambda _news, _handles: None)
+    assert list(visit._descriptors("")) == []
+    assert len(read) == 20
+    assert visit.unreadable
+    for fd in (*fds, directory):
+        os.close(fd)
 
 
 def test_a_process_that_takes_too_long(tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:

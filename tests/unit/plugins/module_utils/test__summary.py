@@ -16,7 +16,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount,
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import USUAL, Found, summary
-from unit.plugins.holders import NOBODY, Holders, memfd
+from unit.plugins.holders import NOBODY, Holders, memfd, wait_until
 from unit.plugins.samples import ROOT_MOUNT, a_deleted_file, a_file, a_process, a_scan, a_sighting
 
 NGINX = b"0::/system.slice/nginx.service\n"
@@ -40,17 +40,18 @@ def test_totals() -> None:
     linked = a_deleted_file(a_sighting(process=nginx, file=a_file(inode=1, nlink=1)))
     memfd = a_deleted_file(a_sighting(path=b"/memfd:x", mount=None), kind="memfd")
     on_tmpfs = a_deleted_file(a_sighting(mount=Mount(30, "0:30", b"/", b"/tmp", "tmpfs")))
-    summary = told(*(Found(one, "removed") for one in (log, linked, memfd, on_tmpfs)))
+    detached = a_deleted_file(a_sighting(mount=None, file=a_file(inode=2)))  # by umount -l
+    summary = told(*(Found(one, "removed") for one in (log, linked, memfd, on_tmpfs, detached)))
     row = {"count": 2, "reclaimable": 4096, "memory": 0}
-    assert summary["count"] == 4
-    assert (summary["reclaimable"], summary["memory"]) == (4096, 8192)
-    assert summary["kinds"] == {"regular": 3, "memfd": 1}
+    assert summary["count"] == 5
+    assert (summary["reclaimable"], summary["memory"]) == (8192, 8192)
+    assert summary["kinds"] == {"regular": 4, "memfd": 1}
     assert summary["units"] == {"nginx.service": row, "session-3.scope": dict(row, count=1)}
-    assert summary["users"] == {"nobody": row, "root": {"count": 3, "reclaimable": 4096, "memory": 8192}}
-    assert {name: summary["mount_points"][name]["count"] for name in summary["mount_points"]} == {
-        "/": 2,
-        "(elsewhere)": 1,
-    }
+    assert summary["users"] == {"nobody": row, "root": {"count": 4, "reclaimable": 8192, "memory": 8192}}
+    elsewhere = {"count": 2, "reclaimable": 4096, "memory": 4096, "size": None, "free": None}
+    assert set(summary["mount_points"]) == {"/", "(elsewhere)"}
+    assert summary["mount_points"]["/"]["count"] == 2
+    assert summary["mount_points"]["(elsewhere)"] == elsewhere
 
 
 def test_the_room_of_a_mount_point_is_that_of_df() -> None:
@@ -160,6 +161,44 @@ def test_what_is_not_suspicious(tmp_path: Path, holders: Holders) -> None:
     writable_anyway = any(stat.S_IMODE(one.stat().st_mode) & 0o002 for one in (tmp_path, *tmp_path.parents))
     found = suspects([upgraded, keeps, library])
     assert found == ({upgraded: ["world_writable_folder"]} if writable_anyway else {})
+
+
+IN_A_NAMESPACE = """
+{mount}
+cp /bin/cat "$2/program"
+echo ready
+exec "$2/program"
+"""
+
+
+@pytest.mark.parametrize(
+    ("mount", "place", "options", "reasons"),
+    [
+        # A container's folder is not the one of the same name that everybody may write to here.
+        ('mount -t tmpfs -o mode=755 box "$2"', None, (), None),
+        # What a service calls otherwise is judged by what it is here.
+        ('mount --bind "$1" "$2"', "/mnt", (), ["world_writable_folder"]),
+        # A user who makes a namespace has not hidden what she runs.
+        ('mount -t tmpfs -o mode=755 box "$2"', None, ("--user", "--map-root-user"), ["world_writable_folder"]),
+    ],
+)
+def test_executables_that_others_see_elsewhere(
+    open_to_all: Path,
+    holders: Holders,
+    mount: str,
+    place: str | None,
+    options: tuple[str, ...],
+    reasons: list[str] | None,
+) -> None:
+    open_to_all.chmod(0o777)
+    pid = holders.start(
+        *("unshare", "--mount", "--propagation", "private", *options, "sh", "-ec", IN_A_NAMESPACE.format(mount=mount)),
+        *("sh", open_to_all, place or open_to_all),
+    )
+    holders.expect(pid, b"ready\n")
+    program = f"{place or open_to_all}/program"
+    wait_until(lambda: os.readlink(f"/proc/{pid}/exe") == program)
+    assert suspects([pid]).get(pid) == reasons
 
 
 def test_critical_paths(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _draft
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Recorded, Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Recorded, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED, sftp_host
@@ -227,7 +228,7 @@ def test_a_name_that_comes_back_meanwhile(tmp_path: Path, holders: Holders, host
         host.apply_metadata(fd, metadata)
 
     meanwhile = host._replace(apply_metadata=apply)
-    (result,) = restore([{"path": str(tmp_path / "tool")}], None, Terms(), lambda _line: None, meanwhile)
+    (result,) = restore([{"path": str(tmp_path / "tool")}], Terms(), lambda _line: None, meanwhile)
     assert (result["status"], result["changed"]) == ("present", False)
     assert result["msg"] == f"{tmp_path}/tool came back while it was to be restored: that file was left alone."
     assert (tmp_path / "tool").read_text() == "installed again"
@@ -262,7 +263,7 @@ def test_a_folder_is_made_as_recorded(tmp_path: Path, holders: Holders, host: Ho
     lose(holders, tmp_path / "a" / "tool", owner=NOBODY)
     (tmp_path / "a").rmdir()
     known = host._replace(recorded=lambda _path: Recorded(0o2751, "nobody", "12", "rpm"))
-    (result,) = restore([{"path": f"{tmp_path}/a/tool"}], None, Terms(parents=True), lambda _line: None, known)
+    (result,) = restore([{"path": f"{tmp_path}/a/tool"}], Terms(parents=True), lambda _line: None, known)
     assert result["status"] == "restored", result["msg"]
     found = (tmp_path / "a").stat()
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o2751, NOBODY, 12)
@@ -276,7 +277,7 @@ def test_no_new_folder_stays_for_a_file_that_did_not_come_back(tmp_path: Path, h
     (tmp_path / "a").rmdir()
     full = host._replace(room=lambda _folder: Room(False, 0, 1))
     content = {"path": f"{tmp_path}/a/b/tool"}
-    (result,) = restore([content], None, Terms(parents=True), lambda _line: None, full)
+    (result,) = restore([content], Terms(parents=True), lambda _line: None, full)
     assert (result["status"], os.listdir(tmp_path)) == ("failed", [])
     assert "its file system has 0 free" in result["msg"]
 
@@ -333,7 +334,7 @@ def test_a_holder_that_ends_after_the_copy(tmp_path: Path, holders: Holders, hos
         holders.end(pid)
 
     ending = host._replace(copy_content=copy)
-    (result,) = restore([{"path": str(tmp_path / "tool")}], None, Terms(), lambda _line: None, ending)
+    (result,) = restore([{"path": str(tmp_path / "tool")}], Terms(), lambda _line: None, ending)
     assert (result["status"], result["consistent"]) == ("restored", True), result["msg"]
     assert (tmp_path / "tool").read_bytes() == CONTENT
 
@@ -348,7 +349,7 @@ def test_a_holder_that_ends_before_the_copy(tmp_path: Path, holders: Holders, ho
         host.copy_content(source, target)
 
     ending = host._replace(copy_content=copy)
-    (result,) = restore([{"path": str(tmp_path / "tool")}], None, Terms(), lambda _line: None, ending)
+    (result,) = restore([{"path": str(tmp_path / "tool")}], Terms(), lambda _line: None, ending)
     assert (result["status"], (tmp_path / "tool").read_bytes()) == ("restored", CONTENT)
 
 
@@ -378,3 +379,19 @@ def test_a_file_with_a_link_left(tmp_path: Path, holders: Holders, restored: Res
     assert told == (("link", []) if host.link_again is LOCAL.link_again else ("copy", [pid]))
     assert (tmp_path / "tool").samefile(tmp_path / "twin") is (result["method"] == "link")
     assert (tmp_path / "tool").read_bytes() == CONTENT
+
+
+def test_time_and_threads(tmp_path: Path, holders: Holders) -> None:
+    """What was asked for and not done is told."""
+    lose(holders, tmp_path / "tool")
+    with sftp_host(lambda: Client(Pipe([b"/usr/lib/openssh/sftp-server"], 10))) as host:
+        everything = host.scan(lambda _sighting: False, NORMAL)
+        enough = host.scan(lambda _sighting: False, Effort(timeout=60))
+        none = host.scan(lambda _sighting: False, Effort(timeout=0))
+        with pytest.raises(RescueError, match="threads"):
+            host.scan(lambda _sighting: False, Effort(threads=True))
+    paths = [os.fsencode(tmp_path / "tool")]
+    assert [[one.path for one in seen.sightings if one.path in paths] for seen in (everything, enough)] == [paths] * 2
+    assert everything.unvisited == enough.unvisited == 0
+    assert (none.sightings, none.processes, none.is_complete) == ([], 0, False)
+    assert none.unvisited > 0
