@@ -25,6 +25,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, Sighting, Target, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, original_path, path_bytes, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._options import SOURCE_SPEC as SOURCE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import parsed_checksum
 
 
@@ -73,19 +74,6 @@ class Candidate(NamedTuple):
     file: DeletedFile
     sighting: Sighting
     reasons: List[str]
-
-
-# The options that choose a file, as all modules take them.
-SOURCE_SPEC: Dict[str, Dict[str, Any]] = {
-    "path": {"type": "str"},
-    "path_b64": {"type": "str"},
-    "source": {"type": "dict"},
-    "pid": {"type": "int"},
-    "start_time": {"type": "int"},
-    "device": {"type": "int"},
-    "inode": {"type": "int"},
-    "checksum": {"type": "str"},
-}
 
 
 def wish_from(options: Dict[str, Any]) -> Wish:

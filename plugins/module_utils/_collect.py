@@ -15,10 +15,10 @@ from typing import Any, Dict, Iterator, List, Sequence
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import opened
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import read_metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._source import opened
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 COLLECT_SPEC: Dict[str, Dict[str, Any]] = {
