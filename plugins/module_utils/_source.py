@@ -11,7 +11,7 @@ What a large file needs many times is here, so that Python has little to compile
 
 import base64
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Dict, Iterator, List
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
@@ -40,6 +40,8 @@ def opened(source: Dict[str, Any]) -> Iterator[int]:
     try:
         if not same_process or file_of(pin).identity != (source["device"], source["inode"]):
             raise RescueError("%s leads to another file by now." % source["link"], ["holder_changed"])
+        if not file_of(pin).is_regular:  # to open others may change what they do
+            raise RescueError("%s leads to no regular file." % source["link"], ["not_regular"])
         fd = reopen(pin)
     finally:
         os.close(pin)
@@ -67,14 +69,23 @@ def beginning(source: Dict[str, Any], length: int) -> str:
 
 
 def streams(wanted: List[Dict[str, Any]]) -> None:
-    """Sends the content of each ``source`` (its ``size``, what is ``kept`` of it) on standard output, one after the
-    other, or why it cannot be had."""
+    """Sends the content of each on standard output, one after the other, or why it cannot be had.
+
+    Of each there are ``sources``, of which the first is taken that still leads to it, ``size``, and what is ``kept``.
+    """
     begin(1)
     for one in wanted:
         try:
-            with opened(one["source"]) as fd:
-                send(fd, one["size"], 1, Kept(*one["kept"]))
+            with ExitStack() as stack:
+                send(_first(one["sources"], stack), one["size"], 1, Kept(*one["kept"]))
         except BrokenPipeError:  # nobody listens any more
             raise
         except (OSError, RescueError) as error:
             tell(1, FAILED, {"msg": fault(error) if isinstance(error, OSError) else str(error)})
+
+
+def _first(sources: List[Dict[str, Any]], stack: ExitStack) -> int:
+    for source in sources[:-1]:
+        with suppress(OSError, RescueError):
+            return stack.enter_context(opened(source))
+    return stack.enter_context(opened(sources[-1]))

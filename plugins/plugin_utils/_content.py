@@ -58,7 +58,7 @@ class Content:
         def take(stream: IO[bytes], **_how: bool) -> None:
             ends.append(receiver.stream(stream))
 
-        if self.stream([{"source": found["source"], "size": found["size"], "kept": receiver.kept}], take):
+        if self.stream([{"sources": [found["source"]], "size": found["size"], "kept": receiver.kept}], take):
             return "stream", "sha256:" + ends[0]["sha256"], ends[0]["changed"]
         return self._pieces(found, receiver)
 

@@ -105,9 +105,10 @@ def test_filters(fleet, host, lab, hold, tmp_path):
         assert f"{lab}/implant" in [file["path"] for file in files]
         assert f"{lab}/held" not in [file["path"] for file in files]
         assert all(file["suspicious"] for file in files)
-        done = collect(fleet, tmp_path, collect_hosts="h1", collect_max_size="5K")
+        second = tmp_path / "second"
+        done = collect(fleet, second, collect_hosts="h1", collect_max_size="5K")
         assert f"{lab}/held: it is larger than max_size" in done.stdout
-        (file,) = [file for file in manifest(tmp_path)[1] if file["path"] == f"{lab}/held"]
+        (file,) = [file for file in manifest(second)[1] if file["path"] == f"{lab}/held"]
         assert file["content"] is None and file["unread"] == "it is larger than max_size"
     finally:
         implant.kill()
