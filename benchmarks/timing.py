@@ -10,13 +10,15 @@ import os
 import statistics
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
     """``seconds`` is the median of the rounds, ``ratio`` that median to the floor's, the first command's.
 
-    ``memory`` is the most that a round took, in MiB.
+    ``memory`` is the most that a round took, in MiB, ``there`` the same on the host.
     """
 
     what: str
@@ -24,28 +26,40 @@ class Row(NamedTuple):
     seconds: float
     ratio: float
     memory: float | None = None
+    there: float | None = None
 
     def __str__(self) -> str:
         memory = "" if self.memory is None else f"{self.memory:6.0f} MiB"
-        return f"{self.seconds:10.4f} s  {self.ratio:6.2f} x  {memory:10}  {self.name}"
+        there = "" if self.there is None else f"{self.there:6.0f} MiB on the host  "
+        return f"{self.seconds:10.4f} s  {self.ratio:6.2f} x  {memory:10}  {there}{self.name}"
 
 
 # A command that times a part of its work ends its output with this and the seconds.
 INSIDE = b"seconds inside: "
 
 
-def measured(what: str, commands: dict[str, list[str]], rounds: int) -> list[Row]:
+# The peaks of a host in MiB, while a command runs.
+Watch = Callable[[], AbstractContextManager[list[float]]]
+
+
+def measured(what: str, commands: dict[str, list[str]], rounds: int, watch: Watch | None = None) -> list[Row]:
     taken: dict[str, list[float]] = {name: [] for name in commands}
     memory = dict.fromkeys(commands, 0.0)
+    there: dict[str, list[float]] = {name: [] for name in commands}
     for round_number in range(rounds + 1):
         for name, command in commands.items():
-            seconds, peak = run(command)
+            with watch() if watch else nullcontext([]) as peaks:
+                seconds, peak = run(command)
             if round_number:  # the first one warms up
                 taken[name].append(seconds)
                 memory[name] = max(memory[name], peak)
+                there[name] += peaks
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     floor = next(iter(medians.values()))
-    return [Row(what, name, seconds, seconds / floor, memory[name]) for name, seconds in medians.items()]
+    return [
+        Row(what, name, seconds, seconds / floor, memory[name], max(there[name], default=None))
+        for name, seconds in medians.items()
+    ]
 
 
 def run(command: list[str]) -> tuple[float, float]:
