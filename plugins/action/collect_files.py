@@ -27,7 +27,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import B
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver
 
 # How many files one call of the module sends, and how many bytes: others may wait for one of them.
-_FILES = 100
+_FILES = 250
 _BYTES = 256 * 1024 * 1024
 
 _NO_PIPELINING = (

@@ -103,19 +103,32 @@ class Content:
 
     def called(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the module answers. It is piped to Python if that can be, whatever the user set."""
-        connection: Any = self._action._connection
-        before = connection.get_option("pipelining") if connection.has_pipelining else True
-        if before or not self._can_be_piped:
+        if self._action._is_pipelining_enabled("new") or not self._can_be_piped:
             return self._call(arguments)
-        connection.set_option("pipelining", True)
-        try:
-            answer = self._call(arguments)
-        finally:
-            connection.set_option("pipelining", before)
-        if _is_of_module(answer):
+        with self._piped() as is_possible:
+            answer = self._call(arguments) if is_possible else None
+        if answer is not None and _is_of_module(answer):
             return answer
-        self._can_be_piped = False  # sudo insists on a terminal
+        self._can_be_piped = False  # the connection cannot, or sudo insists on a terminal
         return self._call(arguments)
+
+    @contextmanager
+    def _piped(self) -> Iterator[bool]:
+        connection, context = self._action._connection, self._action._play_context
+        before = context.pipelining
+        try:
+            option = connection.get_option("pipelining")
+        except KeyError:  # of a plugin without, what the play says counts
+            option = None
+        try:
+            context.pipelining = True
+            if option is not None:
+                connection.set_option("pipelining", True)
+            yield self._action._is_pipelining_enabled("new")
+        finally:
+            context.pipelining = before
+            if option is not None:
+                connection.set_option("pipelining", option)
 
     def _call(self, arguments: dict[str, Any]) -> dict[str, Any]:
         with self._unseen(), self._in_memory():
