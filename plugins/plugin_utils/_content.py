@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
@@ -42,9 +43,13 @@ class Content:
         with own_ssh(self._action, take, size) as is_possible:
             if is_possible:
                 step = dict(source["step"], with_content=True)
-                answer = self._call(dict(arguments, source=dict(source, step=step)))
-                if _is_of_module(answer):
-                    return answer
+                try:
+                    answer = self._call(dict(arguments, source=dict(source, step=step)))
+                    if _is_of_module(answer):
+                        return answer
+                except AnsibleConnectionFailure:
+                    if not self._action._connection.get_option("reconnection_retries"):
+                        raise
         return self.called(arguments)
 
     def transfer(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
