@@ -10,8 +10,8 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ class Row(NamedTuple):
 
     ``memory`` is the most that the largest process of a round took, in MiB, and ``together`` what all its processes
     took at a time, memory that they share counted once (PSS); for that there is a round of its own, which is not timed.
+    ``there`` is the most that a process of the host took.
     """
 
     what: str
@@ -29,30 +30,43 @@ class Row(NamedTuple):
     ratio: float
     memory: float | None = None
     together: float | None = None
+    there: float | None = None
 
     def __str__(self) -> str:
         memory = "" if self.memory is None else f"{self.memory:6.0f} MiB"
         together = "" if self.together is None else f"{self.together:6.0f} MiB"
-        return f"{self.seconds:10.4f} s  {self.ratio:6.2f} x  {memory:10}  {together:10}  {self.name}"
+        there = "" if self.there is None else f"{self.there:6.0f} MiB on the host  "
+        return f"{self.seconds:10.4f} s  {self.ratio:6.2f} x  {memory:10}  {together:10}  {there}{self.name}"
 
 
 # A command that times a part of its work ends its output with this and the seconds.
 INSIDE = b"seconds inside: "
 
 
-def measured(what: str, commands: dict[str, list[str]], rounds: int, warm_up: bool = True) -> list[Row]:
+# The peaks of a host in MiB, while a command runs.
+Watch = Callable[[], AbstractContextManager[list[float]]]
+
+
+def measured(
+    what: str, commands: dict[str, list[str]], rounds: int, warm_up: bool = True, watch: Watch | None = None
+) -> list[Row]:
     taken: dict[str, list[float]] = {name: [] for name in commands}
     memory = dict.fromkeys(commands, 0.0)
-    together = {name: together_of(command) for name, command in commands.items()} if warm_up else {}
-    for _round in range(rounds):
+    there: dict[str, list[float]] = {name: [] for name in commands}
+    # Where there is nothing to watch on a host this is the round that warms up.
+    together = {name: together_of(command) for name, command in commands.items()} if warm_up and not watch else {}
+    for round_number in range(0 if watch and warm_up else 1, rounds + 1):
         for name, command in commands.items():
-            seconds, peak = run(command)
-            taken[name].append(seconds)
-            memory[name] = max(memory[name], peak)
+            with watch() if watch else nullcontext([]) as peaks:
+                seconds, peak = run(command)
+            if round_number:  # that of number 0 warms up
+                taken[name].append(seconds)
+                memory[name] = max(memory[name], peak)
+                there[name] += peaks
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
     floor = next(iter(medians.values()))
     return [
-        Row(what, name, seconds, seconds / floor, memory[name], together.get(name, 0))
+        Row(what, name, seconds, seconds / floor, memory[name], together.get(name), max(there[name], default=None))
         for name, seconds in medians.items()
     ]
 

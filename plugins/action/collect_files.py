@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import yaml
 from ansible.errors import AnsibleConnectionFailure
@@ -20,8 +23,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._collect import COLL
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.plugin_utils._content import Content
 from ansible_collections.procfs.rescue.plugins.plugin_utils._evidence import SEAL, Evidence
-from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import DifferentError
+from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import BusyError, DifferentError
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver
+
+# How many files one call of the module sends, and how many bytes: others may wait for one of them.
+_FILES = 250
+_BYTES = 256 * 1024 * 1024
 
 _NO_PIPELINING = (
     "Nothing was collected, and nothing was written on the host. Without pipelining Ansible writes its modules to the "
@@ -36,12 +43,13 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._vars = task_vars or {}
+        self._content = Content(self, self._vars)
         options = self.validate_argument_spec(argument_spec=COLLECT_SPEC)[1]
         evidence = Evidence(os.fsencode(os.path.abspath(os.path.expanduser(options["dest"]))))
         try:
             if options["seal"]:
-                count = evidence.seal()
-                return dict(result, changed=True, sealed=count, seal=os.fsdecode(os.path.join(evidence.dest, SEAL)))
+                return dict(result, **self._sealed(evidence, options["results"]))
+            evidence.check(self._vars["inventory_hostname"])
             if not options["allow_tmp"] and not self._is_pipelining_enabled("new"):
                 return dict(result, failed=True, msg=_NO_PIPELINING)
             asked = time.time()
@@ -49,22 +57,19 @@ class ActionModule(ActionBase):
             if told.get("failed"):
                 return dict(result, **told)
             return dict(result, **self._collected(evidence, told, asked, time.time()))
+        except RescueError as error:
+            return dict(result, failed=True, msg=f"{DO_NOT}{error}")
         except OSError as error:
             return dict(result, failed=True, msg=f"{DO_NOT}The evidence could not be written here: {fault(error)}.")
 
     def _collected(self, evidence: Evidence, told: dict[str, Any], asked: float, answered: float) -> dict[str, Any]:
         """``asked`` and ``answered`` are when, by the clock of the controller."""
-        new = 0
+        try:
+            new = self._fetched(evidence, told["files"])
+        finally:
+            self._let_go(told["keeper"])
         for file in told["files"]:
-            file["content"] = None
-            if file["digests"] is None:
-                continue
-            try:
-                write = partial(self._write, file)
-                file["content"], is_new = evidence.content(file["digests"]["sha256"], file["size"], write)
-                new += is_new
-            except RescueError as error:
-                file["unread"] = str(error)
+            del file["kept"]
         unread = [file for file in told["files"] if file["content"] is None]
         host = {
             "record": "host",
@@ -91,15 +96,143 @@ class ActionModule(ActionBase):
             **{name: told[name] for name in _OF_THE_SCAN if name != "complete"},
         }
 
-    def _write(self, file: dict[str, Any], stream: BinaryIO) -> None:
-        receiver = Receiver(stream, lambda _offset: None)
-        found = dict(file, checksum="sha256:" + file["digests"]["sha256"])
+    def _fetched(self, evidence: Evidence, files: list[dict[str, Any]]) -> int:
+        """Sets ``content`` of each, or ``unread``; how many contents are new."""
+        new = 0
+        for batch in _batches(evidence, files):
+            new += self._streamed(evidence, batch)
+        for file in files:
+            file["content"] = None
+            if file["digests"] is None or file["unread"] is not None:
+                continue
+            try:
+                new += evidence.content(file["digests"]["sha256"], file["size"], partial(self._write, file))
+                file["content"] = "content/" + file["digests"]["sha256"]
+            except RescueError as error:
+                file["unread"] = str(error)
+        return new
+
+    def _streamed(self, evidence: Evidence, batch: list[dict[str, Any]]) -> int:
+        """By one call of the module, if that can be; each gets its name as soon as it is here."""
+        begun: list[tuple[dict[str, Any], ExitStack, Receiver]] = []
+        new = []
+
+        def take(stream: IO[bytes], **_how: bool) -> None:
+            for file, stack, receiver in begun:
+                try:
+                    with stack:
+                        receiver.stream(stream)
+                        _compare(file, receiver)
+                    new.append(file)
+                except RescueError as error:
+                    file["unread"] = str(error)
+
         try:
-            Content(self, self._vars).transfer(found, receiver)
+            for file in batch:
+                stack = ExitStack()
+                with suppress(BusyError, DifferentError):  # others bring it, or have brought it
+                    opened = stack.enter_context(evidence.written(file["digests"]["sha256"], file["size"]))
+                    begun.append((file, stack, Receiver(opened, _say_nothing)))
+            wanted = [
+                {"sources": _sources(file), "size": file["size"], "kept": receiver.kept}
+                for file, _stack, receiver in begun
+            ]
+            if wanted:
+                self._content.stream(wanted, take)
+        except (AnsibleConnectionFailure, BrokenStreamError) as error:
+            for file, _stack, _receiver in begun:
+                if file not in new and file["unread"] is None:
+                    file["unread"] = f"The transfer broke off: {error}"
+        finally:
+            for _file, stack, _receiver in begun:
+                with suppress(BrokenStreamError), stack:  # of what is still open not all has come
+                    raise BrokenStreamError
+        return len(new)
+
+    def _write(self, file: dict[str, Any], stream: BinaryIO) -> None:
+        receiver = Receiver(stream, _say_nothing)
+        *others, last = _sources(file)
+        try:
+            for source in others:
+                with suppress(RescueError):
+                    self._content.transfer(dict(file, source=source, checksum=_checksum(file)), receiver)
+                    break
+            else:
+                self._content.transfer(dict(file, source=last, checksum=_checksum(file)), receiver)
         except (AnsibleConnectionFailure, BrokenStreamError) as error:
             raise RescueError(f"The transfer broke off: {error}") from error
-        if receiver.kept.sha256 != file["digests"]["sha256"]:
-            raise DifferentError("it changed after its digest was computed: fetch it by itself")
+        _compare(file, receiver)
+
+    def _let_go(self, keeper: dict[str, Any] | None) -> None:
+        """Of what a process there keeps open for us; it ends by itself, later."""
+        if keeper is not None:
+            with suppress(RescueError, AnsibleConnectionFailure):
+                self._content.asked({"source": {}}, "release", keeper)
+
+    def _sealed(self, evidence: Evidence, results: dict[str, Any] | None) -> dict[str, Any]:
+        evidence.check_unsealed()
+        if results is not None:
+            evidence.record(
+                {
+                    "record": "run",
+                    "sealed": time.time(),
+                    "controller": platform.node(),
+                    "collection": _version(),
+                    "hosts": {name: _outcome(told) for name, told in results.items()},
+                }
+            )
+        count = evidence.seal()
+        return {"changed": True, "sealed": count, "seal": os.fsdecode(os.path.join(evidence.dest, SEAL))}
+
+
+def _outcome(told: dict[str, Any]) -> dict[str, Any]:
+    """Of what the task gave on a host."""
+    state = next((word for word in ("unreachable", "failed") if told.get(word)), None)
+    if state is None:
+        state = "collected" if "manifest" in told else "not asked"
+    kept = ("msg", "manifest", "files", "contents", "complete", "unread")
+    return {"state": state, **{name: told[name] for name in kept if name in told}}
+
+
+def _batches(evidence: Evidence, files: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """What is not in the folder yet, each content once, in the order of the files."""
+    seen = set()
+    batch: list[dict[str, Any]] = []
+    for file in files:
+        if file["digests"] is None:
+            continue
+        sha256 = file["digests"]["sha256"]
+        try:
+            if sha256 in seen or evidence.has(sha256, file["size"]):
+                continue
+        except RescueError as error:
+            file["unread"] = str(error)
+            continue
+        seen.add(sha256)
+        if batch and (len(batch) == _FILES or sum(one["size"] for one in batch) + file["size"] > _BYTES):
+            yield batch
+            batch = []
+        batch.append(file)
+    if batch:
+        yield batch
+
+
+def _sources(file: dict[str, Any]) -> list[dict[str, Any]]:
+    """From where it can be read, what is there longest first."""
+    return [source for source in (file["kept"], file["source"]) if source is not None]
+
+
+def _checksum(file: dict[str, Any]) -> str:
+    return "sha256:" + str(file["digests"]["sha256"])
+
+
+def _compare(file: dict[str, Any], receiver: Receiver) -> None:
+    if receiver.kept.sha256 != file["digests"]["sha256"]:
+        raise DifferentError("it changed after its digest was computed: fetch it by itself")
+
+
+def _say_nothing(_offset: int) -> None:
+    """Nobody watches each of many files."""
 
 
 _OF_THE_SCAN = ("complete", "unreadable_processes", "silent_processes", "skipped_mounts")

@@ -31,6 +31,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import (
     path_bytes,
     printable,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._options import SOURCE_SPEC as SOURCE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import parsed_checksum
 
 
@@ -83,18 +84,6 @@ class Candidate(NamedTuple):
 
 # So many are named in a message.
 _SOME = 5
-
-# The options that choose a file, as all modules take them.
-SOURCE_SPEC: Dict[str, Dict[str, Any]] = {
-    "path": {"type": "str"},
-    "path_b64": {"type": "str"},
-    "source": {"type": "dict"},
-    "pid": {"type": "int"},
-    "start_time": {"type": "int"},
-    "device": {"type": "int"},
-    "inode": {"type": "int"},
-    "checksum": {"type": "str"},
-}
 
 
 def wish_from(options: Dict[str, Any]) -> Wish:

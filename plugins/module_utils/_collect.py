@@ -7,18 +7,23 @@
 """The target's part of collect_files: all that is known of deleted files and of who holds them. Nothing is written."""
 
 import base64
+import fcntl
 import os
+import resource
+import struct
 import time
-from contextlib import suppress
-from typing import Any, Dict, Iterator, List, Sequence
+from contextlib import ExitStack, suppress
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import opened
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at
+from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import GET_FLAGS
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import read_metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._pin import hold
+from ansible_collections.procfs.rescue.plugins.module_utils._source import opened
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 COLLECT_SPEC: Dict[str, Dict[str, Any]] = {
@@ -30,7 +35,14 @@ COLLECT_SPEC: Dict[str, Dict[str, Any]] = {
     "md5": {"type": "bool", "default": False},
     "allow_tmp": {"type": "bool", "default": False},
     "seal": {"type": "bool", "default": False},
+    "results": {"type": "dict"},
 }
+
+# Seconds for which a process of our own keeps open what was chosen, should nobody end it: an implant may end meanwhile.
+_KEPT = 3600.0
+
+# Descriptors that are left for all else.
+_SPARE = 64
 
 # Of what user space counts in, whatever the kernel's own clock (time(7)).
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -51,9 +63,19 @@ def collect(options: Dict[str, Any]) -> Dict[str, Any]:
     ]
     files.sort(key=lambda entry: -max(holder["start_time"] for holder in entry["holders"]))
     algorithms = ["sha256", "md5"] if options["md5"] else ["sha256"]
+    with ExitStack() as stack:
+        # All are open before the first is read, which may take long.
+        room = _room()
+        looked = [_looked_at(entry, options["max_size"], stack) for entry in files[:room]]
+        keeper = _kept([(fields, fd) for fields, fd in looked if fd is not None])
+        evidence = [_with_digests(fields, fd, algorithms) for fields, fd in looked]
+        for entry in files[room:]:
+            with ExitStack() as own:
+                evidence.append(_with_digests(*_looked_at(entry, options["max_size"], own), algorithms=algorithms))
     return {
         "host": _host(),
-        "files": [_evidence(entry, options["max_size"], algorithms) for entry in files],
+        "files": evidence,
+        "keeper": keeper,
         "complete": summary["complete"],
         "unreadable_processes": summary["unreadable_processes"],
         "silent_processes": summary["silent_processes"],
@@ -61,6 +83,29 @@ def collect(options: Dict[str, Any]) -> Dict[str, Any]:
         "began": began,
         "ended": time.time(),
     }
+
+
+def _room() -> int:
+    """How many files may be open at a time."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE
+
+
+def _kept(files: Sequence[Tuple[Dict[str, Any], int]]) -> Optional[Dict[str, int]]:
+    """Who keeps them open until the controller has them; ``kept`` of each is its source for that."""
+    if not files:
+        return None
+    try:
+        pid, start_time = hold([fd for _fields, fd in files], _KEPT)
+    except OSError:  # no more processes: then only their holders keep them
+        return None
+    for fields, fd in files:
+        link = "/proc/%d/fd/%d" % (pid, fd)
+        its_own = {name: fields[name] for name in ("device", "inode")}
+        fields["kept"] = dict(its_own, link=link, start_time=start_time)
+    return {"pid": pid, "start_time": start_time}
 
 
 def _reasons(entry: Dict[str, Any], suspicious: Dict[int, List[str]]) -> List[str]:
@@ -95,25 +140,41 @@ def _boot_time() -> Any:
     return None
 
 
-def _evidence(entry: Dict[str, Any], max_size: Any, algorithms: Sequence[str]) -> Dict[str, Any]:
-    """The entry with ``digests``, or ``unread``: why there are none."""
+def _looked_at(entry: Dict[str, Any], max_size: Any, stack: ExitStack) -> Tuple[Dict[str, Any], Optional[int]]:
+    """All that is known of the entry without its content, and the opened file; None where ``unread`` says why not."""
     raw = path_bytes(entry) or b""
-    fields = dict(entry, path_b64=base64.b64encode(raw).decode("ascii"), digests=None, unread=None)
+    fields = dict(entry, path_b64=base64.b64encode(raw).decode("ascii"), digests=None, unread=None, kept=None)
     fields["holders"] = [dict(holder, **_context(holder["pid"], holder["start_time"])) for holder in entry["holders"]]
-    if max_size is not None and entry["size"] > max_size:
-        return dict(fields, unread="it is larger than max_size")
     for holder in entry["holders"]:
         try:
-            with opened(holder) as fd:
-                if file_of(fd).is_nearly_all_hole:
-                    return dict(fields, unread="it is nearly all hole: fetch it by itself")
-                return dict(fields, source=holder, digests=digests(fd, algorithms, entry["size"]), **_metadata(fd))
+            fd = stack.enter_context(opened(holder))
+            fields.update(_metadata(fd), source=holder, unread=None)
         except (OSError, RescueError) as error:
-            fields["unread"] = fault(error) if isinstance(error, OSError) else str(error)
-    return fields
+            fields["unread"] = _why(error)
+            continue
+        if max_size is not None and entry["size"] > max_size:
+            return dict(fields, unread="it is larger than max_size"), None
+        if file_of(fd).is_nearly_all_hole:
+            return dict(fields, unread="it is nearly all hole: fetch it by itself"), None
+        return fields, fd
+    return fields, None
+
+
+def _with_digests(fields: Dict[str, Any], fd: Optional[int], algorithms: Sequence[str]) -> Dict[str, Any]:
+    if fd is None:
+        return fields
+    try:
+        return dict(fields, digests=digests(fd, algorithms, fields["size"]))
+    except OSError as error:
+        return dict(fields, unread=_why(error))
+
+
+def _why(error: Exception) -> str:
+    return fault(error) if isinstance(error, OSError) else str(error)
 
 
 def _metadata(fd: int) -> Dict[str, Any]:
+    """Before anything is read."""
     status, metadata = os.fstat(fd), read_metadata(fd)
     return {
         "uid": status.st_uid,
@@ -121,9 +182,19 @@ def _metadata(fd: int) -> Dict[str, Any]:
         "atime_ns": status.st_atime_ns,
         "mtime_ns": status.st_mtime_ns,
         "ctime_ns": status.st_ctime_ns,
+        "flags": _flags(fd),
         "xattrs": {name: base64.b64encode(value).decode("ascii") for name, value in metadata.xattrs.items()},
         "xattrs_unread": list(metadata.unread),
     }
+
+
+def _flags(fd: int) -> Optional[int]:
+    """Such as immutable (ioctl_iflags(2)); None where the file system knows none."""
+    try:
+        answer = fcntl.ioctl(fd, GET_FLAGS, bytes(struct.calcsize("l")))
+    except OSError:
+        return None
+    return int(struct.unpack("i", answer[: struct.calcsize("i")])[0])
 
 
 def _context(pid: int, start_time: int) -> Dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any, Dict
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import ORDERS, Filters, Listing, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS
-from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort
+from ansible_collections.procfs.rescue.plugins.module_utils._options import TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._rules import CAREFUL, parsed_rules
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Questions
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting

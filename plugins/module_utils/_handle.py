@@ -54,12 +54,19 @@ def read_at(name: str, dir_fd: Optional[int] = None) -> bytes:
 def reopen(handle: int, flags: int = os.O_RDONLY) -> int:
     """A readable (or writable) descriptor of the very file that an O_PATH ``handle`` leads to; only for regular files.
 
+    Reading does not change when it was read last, where that is allowed (the owner's and root's to say).
+
     Raises RescueError where a holder has a lease on it (fcntl(2)) and does not give it up when the kernel asks it to.
     """
     until = time.monotonic() + _LEASE_SECONDS
+    unnoticed = os.O_NOATIME if flags == os.O_RDONLY else 0
     while True:
         try:
-            return os.open("/proc/self/fd/%d" % handle, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+            return os.open("/proc/self/fd/%d" % handle, flags | unnoticed | os.O_NONBLOCK | os.O_CLOEXEC)
+        except PermissionError:
+            if not unnoticed:
+                raise
+            unnoticed = 0
         except BlockingIOError as error:
             if time.monotonic() > until:
                 raise RescueError(

@@ -55,6 +55,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Target,
     Witness,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._options import TRANSPORT as TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._pin import keep_open
 from ansible_collections.procfs.rescue.plugins.module_utils._prove import does_start
@@ -71,9 +72,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreac
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import process, scan
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content, digests
-
-# The option that says which of them is to be used, as AnsibleModule takes it.
-TRANSPORT: Dict[str, Any] = {"type": "str", "choices": ["auto", "module", "sftp"], "default": "auto"}
 
 
 class Room(NamedTuple):

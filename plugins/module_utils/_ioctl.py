@@ -7,6 +7,7 @@
 """ioctl(2) numbers that Python does not know; some architectures build them otherwise (asm/ioctl.h)."""
 
 import os
+import struct
 
 _OTHER = os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha"))
 
@@ -15,3 +16,6 @@ NS_GET_USERNS = 0x2000B701 if _OTHER else 0xB701
 
 # ioctl_ficlonerange(2), Linux 4.5: share the blocks (xfs, btrfs, ...).
 FICLONE = 0x80049409 if _OTHER else 0x40049409
+
+# FS_IOC_GETFLAGS (ioctl_iflags(2)): what lsattr shows. The size of a long is part of the number.
+GET_FLAGS = (0x40006601 if _OTHER else 0x80006601) | struct.calcsize("l") << 16

@@ -13,11 +13,12 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._fetch import chosen
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, TRANSPORT, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Installed
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, alive_in, described, offer_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._options import TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 
 # How the options are checked, as AnsibleModule takes it. The action gives offset and length, which are bytes.

@@ -9,11 +9,13 @@ It is a holder as any other: whoever restores later finds the file through it.
 """
 
 import os
+import signal
 import time
 from contextlib import suppress
-from typing import Container, Dict, Iterable, List, Tuple
+from typing import Callable, Container, Dict, Iterable, List, Tuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
+from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, read_at
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Sighting
 
 # What it is called in the lists of processes (PR_SET_NAME takes 15 bytes).
@@ -33,23 +35,53 @@ def keep_open(sightings: Iterable[Sighting], seconds: float) -> int:
         if sighting.handle is not None and sighting.host_path is not None:
             kept.setdefault(sighting.file.identity, (sighting.handle, sighting.host_path))
     if kept:
-        child = os.fork()
-        if child == 0:
-            try:
-                os.setsid()
-                if os.fork() == 0:
-                    _stay(list(kept.values()), seconds)
-            finally:
-                os._exit(0)
-        os.waitpid(child, 0)
+        _in_background({fd for fd, _path in kept.values()}, lambda: _stay(list(kept.values()), seconds))
     return len(kept)
 
 
+def hold(fds: Iterable[int], seconds: float) -> Tuple[int, int]:
+    """Keeps opened descriptors in such a process for so long: its pid and start time. `let_go` ends it. Raises OSError.
+
+    There ``/proc/PID/fd/FD`` leads to them, by the same numbers.
+    """
+    pid = _in_background(set(fds), lambda: time.sleep(seconds))
+    return pid, _procfs.start_time(read_at("/proc/%d/stat" % pid)) or 0
+
+
+def let_go(pid: int, start_time: int) -> None:
+    """Ends what `hold` began, unless it ended before."""
+    with suppress(OSError):
+        stat = read_at("/proc/%d/stat" % pid)
+        if _procfs.start_time(stat) == start_time and b"(" + _COMM + b")" in stat:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _in_background(kept: Container[int], work: Callable[[], None]) -> int:
+    """Does it in a process without a parent here, which has only ``kept`` open; its pid."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            pid = os.fork()
+            if pid:
+                os.write(writer, b"%d" % pid)
+            else:
+                os.chdir("/")
+                _close_others(kept)
+                with suppress(OSError), open("/proc/self/comm", "wb") as file:
+                    file.write(_COMM)
+                work()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    told = os.read(reader, 20)
+    os.close(reader)
+    return int(told or b"0")
+
+
 def _stay(kept: List[Tuple[int, bytes]], seconds: float) -> None:
-    os.chdir("/")
-    _close_others({fd for fd, _path in kept})
-    with suppress(OSError), open("/proc/self/comm", "wb") as file:
-        file.write(_COMM)
     until = time.monotonic() + seconds
     while kept and time.monotonic() < until:
         time.sleep(_PAUSE)

@@ -16,11 +16,12 @@ from typing import Any, Callable, Dict, Iterator, List
 
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft, staged_in, unstage
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._host import TRANSPORT, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields, need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, offer_from
+from ansible_collections.procfs.rescue.plugins.module_utils._options import TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._package_file import packaged
 from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting

@@ -13,7 +13,8 @@ description:
   - Fetches the content of deleted files that processes still hold to a folder of the controller, each distinct content once for all hosts,
     and writes a manifest for each host with all that is known of the files and of who holds them.
   - The playbook C(procfs.rescue.collect) runs it on all hosts and seals the folder at the end.
-  - Files whose youngest holder started last are read first.
+  - All files are opened before any is read, those first whose youngest holder started last, and a process named C(procfs-rescue) keeps
+    them open on the host until the contents are here, an hour at most, should nobody end it.
   - It writes no content on the hosts. Ansible writes its modules there unless pipelining is on, so that it refuses to run without.
 extends_documentation_fragment:
   - procfs.rescue._attributes
@@ -26,7 +27,7 @@ options:
   dest:
     description:
       - Folder on the controller, relative to the one that C(ansible-playbook) was started in. Contents go to C(content/SHA256), manifests to
-        C(hosts/INVENTORY_HOSTNAME.jsonl).
+        C(hosts/INVENTORY_HOSTNAME.jsonl). What an earlier run sealed, or wrote of the same host, is not replaced.
     type: str
     required: true
   via:
@@ -61,8 +62,14 @@ options:
   seal:
     description:
       - Collect nothing, but write C(SHA256SUMS) with the digest of every file in the folder, for C(sha256sum -c). Runs on the controller only.
+      - Fails where the folder was sealed before, and where a content is not what its name says.
     type: bool
     default: false
+  results:
+    description:
+      - With O(seal), what this module gave on each host that was asked, by its name. C(run.json) in the folder keeps who was unreachable or
+        failed, why, and who answered.
+    type: dict
 seealso:
   - module: procfs.rescue.deleted_files_facts
   - module: procfs.rescue.fetch_file

@@ -13,7 +13,8 @@ description:
   - Works like M(ansible.builtin.fetch), for files that were deleted and that a process on the host still holds.
   - Over SSH the content comes as one stream, whatever the size, where nobody has to be asked for a password; else, and over other
     connections, in pieces of 8 MiB. Nothing of it is written on the host, no end holds more than a few MiB of it in memory, and holes of
-    sparse files stay holes.
+    sparse files stay holes. Long runs of zeros become holes.
+  - The module is piped to Python and unpacked in C(/dev/shm) where that can be, whatever C(pipelining) is, so that a full disk is no hindrance.
   - Digests are computed on both ends while it is read and written. When they differ nothing is left under the final name.
   - Somebody who sits before a terminal is told every few seconds how far it is, others from C(-v) on.
   - Files arrive with mode V(0600), unless O(mode) says otherwise, in folders with mode V(0700). Owner and mode that they had are in the
@@ -109,6 +110,11 @@ ways_closed:
   elements: str
   returned: always
   sample: []
+file:
+  description: The same as RV(path), by the name that M(ansible.builtin.fetch) has for it.
+  type: str
+  returned: when a file was found
+  sample: /usr/bin/bash
 path:
   description: Path that the file had on the host.
   type: str
@@ -125,12 +131,14 @@ dest:
   returned: when a file was found
   sample: /home/oncall/rescued/web1/usr/bin/bash
 checksum:
-  description: Digest of the file on the controller.
+  description:
+    - Digest of the file on the controller. M(ansible.builtin.fetch) has a SHA-1 without its name here, and MD5 as RV(ignore:md5sum) and
+      RV(ignore:remote_md5sum), which there are none of.
   type: str
   returned: when a file was found
   sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
 remote_checksum:
-  description: Digest of the file on the host.
+  description: Digest of the file on the host. Over SFTP that of what was read from there; twice, where somebody may write to it.
   type: str
   returned: when a file was found
   sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
@@ -158,6 +166,7 @@ consistent:
   description:
     - Whether the file stayed the same while it was read. If not, it may be a mixture of states, or lack what was added, and a warning says so.
       What comes in pieces is compared with what was there before, and fails with a checksum mismatch instead.
+    - V(false) as well where a process has the file mapped to write to it, since the kernel need not tell when that is done.
   type: bool
   returned: when a file was found
   sample: true
@@ -194,15 +203,7 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import (
-    FETCH_SPEC,
-    beginning,
-    chosen,
-    piece,
-    stream,
-)
-from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
-from ansible_collections.procfs.rescue.plugins.module_utils._stream import Kept
+from ansible_collections.procfs.rescue.plugins.module_utils._options import FETCH_SPEC
 
 
 def main() -> None:
@@ -219,16 +220,37 @@ def main() -> None:
 
 
 def _answer(module: AnsibleModule, source: Dict[str, Any]) -> Dict[str, Any]:
+    # Each step imports what it needs: on the host Python compiles it anew each time.
     step = source.get("step", {})
+    if "release" in step:
+        from ansible_collections.procfs.rescue.plugins.module_utils._pin import let_go
+
+        let_go(step["release"]["pid"], step["release"]["start_time"])
+        return {}
+    if step.keys() & {"piece", "beginning", "streams"}:
+        return _content(source, step)
+    from ansible_collections.procfs.rescue.plugins.module_utils._fetch import chosen
+    from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
+
+    with chosen(module.params, local_host(module.warn), step.get("with_digest", True)) as (description, fd):
+        if step.get("with_content"):
+            from ansible_collections.procfs.rescue.plugins.module_utils._stream import ABOUT, begin, send, tell
+
+            begin(1)
+            tell(1, ABOUT, description)
+            send(fd, description["size"], 1)
+        return description
+
+
+def _content(source: Dict[str, Any], step: Dict[str, Any]) -> Dict[str, Any]:
+    from ansible_collections.procfs.rescue.plugins.module_utils._source import beginning, piece, streams
+
     if "piece" in step:
         return piece(source, step["piece"]["offset"], step["piece"]["length"])
     if "beginning" in step:
         return {"sha256": beginning(source, step["beginning"])}
-    if "stream" in step:
-        stream(source, step["stream"]["size"], Kept(step["stream"]["offset"], step["stream"]["sha256"]))
-        return {}
-    with chosen(module.params, local_host(module.warn), step.get("with_digest", True)) as (description, _fd):
-        return description
+    streams(step["streams"])
+    return {}
 
 
 if __name__ == "__main__":

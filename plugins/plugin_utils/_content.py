@@ -4,29 +4,53 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The content of a file that was chosen on a host, by the module fetch_file there: as a stream, or in pieces."""
+"""What the module fetch_file of a host gives: which file was chosen, and its content, as a stream or in pieces.
+
+Nothing is written on the host where that can be helped: its disk may be full, or evidence.
+"""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
-from ansible_collections.procfs.rescue.plugins.plugin_utils._own_ssh import own_ssh
+from ansible_collections.procfs.rescue.plugins.plugin_utils._own_ssh import Take, own_ssh
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import Receiver
 
 # Bytes per module call: what memory holds of a file at any time, a few times over as base64 and JSON.
 _PIECE = 8 * 1024 * 1024
+
+# Where Ansible unpacks a module that it pipes to Python; where that is not there it takes /tmp.
+_IN_MEMORY = {"TMPDIR": "/dev/shm"}
 
 
 class Content:
     def __init__(self, action: ActionBase, task_vars: dict[str, Any]) -> None:
         self._action = action
         self._vars = task_vars
+        self._can_be_piped = True
+
+    def chosen(self, arguments: dict[str, Any], take: Take, size: int | None) -> dict[str, Any]:
+        """What the module answers to the ``arguments`` of the user; the content, after what was chosen
+        (`_receive.about`), goes to ``take`` where it can be had in the same call."""
+        source = arguments["source"]
+        with own_ssh(self._action, take, size) as is_possible:
+            if is_possible:
+                step = dict(source["step"], with_content=True)
+                try:
+                    answer = self._call(dict(arguments, source=dict(source, step=step)))
+                    if _is_of_module(answer):
+                        return answer
+                except AnsibleConnectionFailure:
+                    if not self._action._connection.get_option("reconnection_retries"):
+                        raise
+        return self.called(arguments)
 
     def transfer(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
         """What is missing of ``found`` (with ``source``, ``size``, ``checksum`` or None for it) to ``receiver``.
@@ -35,20 +59,34 @@ class Content:
         RescueError, AnsibleConnectionFailure and BrokenStreamError.
         """
         ends: list[dict[str, Any]] = []
-        with own_ssh(self._action, lambda stream: ends.append(receiver.stream(stream)), found["size"]) as is_possible:
-            if is_possible:
-                # Where it does not even begin, the pieces tell why, or lead there.
-                self._answer(found, "stream", dict(receiver.kept._asdict(), size=found["size"]))
-        if ends:
+
+        def take(stream: IO[bytes], **_how: bool) -> None:
+            ends.append(receiver.stream(stream))
+
+        if self.stream([{"sources": [found["source"]], "size": found["size"], "kept": receiver.kept}], take):
             return "stream", "sha256:" + ends[0]["sha256"], ends[0]["changed"]
         return self._pieces(found, receiver)
+
+    def stream(self, wanted: list[dict[str, Any]], take: Take) -> bool:
+        """Whether the contents were given to ``take``, each as `_source.streams` sends it."""
+        begun = []
+
+        def noted(stream: IO[bytes], *, is_old: bool) -> bytes | None:
+            begun.append(True)
+            return take(stream, is_old=is_old)
+
+        with own_ssh(self._action, noted, sum(one["size"] for one in wanted)) as is_possible:
+            if is_possible:
+                # Where it does not even begin, the pieces tell why, or lead there.
+                self._call({"source": {"step": {"streams": wanted}}, "dest": "/"})
+        return bool(begun)
 
     def _pieces(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
         """As modules give it, one call for each piece; of a log that grows, what was described."""
         kept = receiver.kept
         if kept.offset and self.asked(found, "beginning", kept.offset)["sha256"] != kept.sha256:
             receiver.start_anew()
-        digest = found["checksum"] or "sha256:" + self.asked(found, "beginning", found["size"])["sha256"]
+        digest = found["checksum"] or self.digest(found)
         while receiver.offset < found["size"]:
             wanted = {"offset": receiver.offset, "length": min(_PIECE, found["size"] - receiver.offset)}
             piece = self.asked(found, "piece", wanted)
@@ -58,18 +96,50 @@ class Content:
             receiver.data(base64.b64decode(piece["content"])[: found["size"] - receiver.offset])
         return "pieces", digest, False
 
+    def digest(self, found: dict[str, Any]) -> str:
+        return "sha256:" + str(self.asked(found, "beginning", found["size"])["sha256"])
+
     def asked(self, found: dict[str, Any], step: str, how: Any) -> dict[str, Any]:
         """What the module answers to this step for what was chosen. Raises RescueError."""
-        answer = self._answer(found, step, how)
+        answer = self.called({"source": dict(found["source"], step={step: how}), "dest": "/"})
         if answer.get("failed"):
             raise RescueError(f"Nothing was written. {str(answer['msg']).replace(DO_NOT, '')}")
         return dict(answer["answer"])
 
-    def _answer(self, found: dict[str, Any], step: str, how: Any) -> dict[str, Any]:
-        arguments = {"source": dict(found["source"], step={step: how}), "dest": "/"}
-        with self._unseen():
-            answer: dict[str, Any] = self._action._execute_module(
-                module_name="procfs.rescue.fetch_file", module_args=arguments, task_vars=self._vars
+    def called(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the module answers. It is piped to Python if that can be, whatever the user set."""
+        if self._action._is_pipelining_enabled("new") or not self._can_be_piped:
+            return self._call(arguments)
+        with self._piped() as is_possible:
+            answer = self._call(arguments) if is_possible else None
+        if answer is not None and _is_of_module(answer):
+            return answer
+        self._can_be_piped = False  # the connection cannot, or sudo insists on a terminal
+        return self._call(arguments)
+
+    @contextmanager
+    def _piped(self) -> Iterator[bool]:
+        connection, context = self._action._connection, self._action._play_context
+        before = context.pipelining
+        try:
+            option = connection.get_option("pipelining")
+        except KeyError:  # of a plugin without, what the play says counts
+            option = None
+        try:
+            context.pipelining = True
+            if option is not None:
+                connection.set_option("pipelining", True)
+            yield self._action._is_pipelining_enabled("new")
+        finally:
+            context.pipelining = before
+            if option is not None:
+                connection.set_option("pipelining", option)
+
+    def _call(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        with self._unseen(), self._in_memory():
+            # What an action has of its own by this name asks us.
+            answer: dict[str, Any] = ActionBase._execute_module(
+                self._action, module_name="procfs.rescue.fetch_file", module_args=arguments, task_vars=self._vars
             )
         return answer
 
@@ -82,3 +152,19 @@ class Content:
             yield
         finally:
             context.no_log = before
+
+    @contextmanager
+    def _in_memory(self) -> Iterator[None]:
+        """What the user sets himself goes before."""
+        task = self._action._task
+        before = task.environment
+        task.environment = [_IN_MEMORY, *(before if isinstance(before, list) else [before] if before else [])]
+        try:
+            yield
+        finally:
+            task.environment = before
+
+
+def _is_of_module(answer: dict[str, Any]) -> bool:
+    """And not what a shell or sudo said in its place; a traceback says at least that Python runs."""
+    return "module_stdout" not in answer or "Traceback" in str(answer.get("module_stderr"))

@@ -93,23 +93,35 @@ class LocalFile:
         folder = self._folder(create=True)
         try:
             fd, hidden = self._part(folder) if resume else _new(folder)
-            try:
-                with open(fd, "r+b") as file:
+            with open(fd, "r+b") as file:
+                try:
                     yield file
                     file.flush()
                     os.fchmod(fd, mode)
                     os.fsync(fd)
                     os.replace(hidden, self.names[-1], src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException as error:
-                if not resume or isinstance(error, DifferentError):
-                    os.unlink(hidden, dir_fd=folder)
-                raise
+                except BaseException as error:
+                    # While it is locked: afterwards it may be another one's.
+                    if not resume or isinstance(error, DifferentError) or not os.fstat(fd).st_size:
+                        os.unlink(hidden, dir_fd=folder)
+                    raise
         finally:
             os.close(folder)
 
+    @property
+    def _part_name(self) -> bytes:
+        return b".procfs-rescue." + hashlib.sha256(self.names[-1]).hexdigest()[:16].encode("ascii") + b".part"
+
+    def arrived(self) -> int:
+        """Bytes of what is being written, or was, with ``resume``."""
+        try:
+            return os.lstat(os.path.join(os.path.dirname(self.path), self._part_name)).st_size
+        except FileNotFoundError:
+            return 0
+
     def _part(self, folder: int) -> tuple[int, bytes]:
         """The same for each transfer to this name, and for one at a time."""
-        name = b".procfs-rescue." + hashlib.sha256(self.names[-1]).hexdigest()[:16].encode("ascii") + b".part"
+        name = self._part_name
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=folder)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -16,32 +16,45 @@ import fcntl
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from functools import partial
+from typing import IO, Any, Protocol
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.procfs.rescue.plugins.module_utils._stream import MAGIC
+from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError
 
-# Of a shared connection nobody can take the compression away, which Ansible asks for (-C) and which takes a whole
-# processor for 30 MB/s. A login of its own is worth it from so many bytes on.
-_LARGE = 32 * 1024 * 1024
-_OF_ITS_OWN = [b"-oControlMaster=no", b"-oControlPath=none", b"-oCompression=no", b"-oBatchMode=yes"]
+# Of a connection that is there nobody can take the compression away, which Ansible asks for (-C) and which takes a
+# whole processor for 30 MB/s. Another login is worth it from so many bytes on.
+LARGE = 32 * 1024 * 1024
+_OF_ITS_OWN = [b"-oControlMaster=no", b"-oControlPath=none", b"-oBatchMode=yes"]
 
-# What a shell, sudo or a banner may say before the module does, in bytes.
+# What a shell, sudo or a banner may say before the module does, and the module after its content, in bytes.
 _PREFACE = 1024 * 1024
+_ANSWER = 16 * 1024 * 1024
 
 # Bytes that the pipe from ssh holds, so that both processes get on (fcntl(2), Linux).
 _PIPE = 1024 * 1024
 
 
-@contextmanager
-def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None], size: int) -> Iterator[bool]:
-    """Whether modules of the block run in an own ssh process; then ``take`` reads what comes after `_stream.MAGIC`.
+class Take(Protocol):
+    """Reads what comes after `_stream.MAGIC`; ``is_old``: over a connection that was there before.
 
-    That will be about ``size`` bytes; many come over a connection of their own, where the host lets one more in.
+    What it gives is taken for the module's answer, and the rest is not wanted; None: the module answers itself.
+    """
+
+    def __call__(self, stream: IO[bytes], /, *, is_old: bool) -> bytes | None: ...
+
+
+@contextmanager
+def own_ssh(action: ActionBase, take: Take, size: int | None) -> Iterator[bool]:
+    """Whether modules of the block run in an own ssh process; then ``take`` gets what they send.
+
+    That will be about ``size`` bytes, None: nobody knows. Many come over a connection of their own, where the host lets
+    one more in. Where none is there yet the first one becomes what Ansible goes on with, without compression.
 
     False where somebody has to be asked for a password, where the module is not fed to Python over standard input (su),
     and over connections that are not ssh's.
@@ -51,16 +64,19 @@ def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None], size: int) ->
         yield False
         return
     before = connection.get_option("pipelining"), connection.exec_command
+    is_ours = False  # Ansible may look for the interpreter first
 
     def exec_command(command: str, in_data: bytes | None = None, **_how: object) -> tuple[int, bytes, bytes]:
+        nonlocal is_ours
         connection.host = connection.get_option("host") or action._play_context.remote_addr
         ssh = connection._build_command(connection.get_option("ssh_executable"), "ssh", connection.host, command)
-        if size >= _LARGE:
-            options = [*_OF_ITS_OWN, *(part for part in ssh[1:-1] if part != b"-C")]
-            alone = [ssh[0], *_fast_cipher(ssh[0], options), *options, ssh[-1]]
+        is_ours = is_ours or not _is_connected(ssh)
+        if is_ours:
+            return _run(_fast(ssh), in_data or b"", partial(take, is_old=False))
+        if size is not None and size >= LARGE:
             with suppress(AnsibleConnectionFailure):  # it had not begun
-                return _run(alone, in_data or b"", take)
-        return _run(ssh, in_data or b"", take)
+                return _run(_fast(ssh, _OF_ITS_OWN), in_data or b"", partial(take, is_old=False))
+        return _run(ssh, in_data or b"", partial(take, is_old=True))
 
     try:
         connection.set_option("pipelining", True)
@@ -69,6 +85,19 @@ def own_ssh(action: ActionBase, take: Callable[[IO[bytes]], None], size: int) ->
     finally:
         connection.set_option("pipelining", before[0])
         connection.exec_command = before[1]
+
+
+def _is_connected(ssh: list[bytes]) -> bool:
+    """Whether a connection to the host is there that others can use (ControlPersist)."""
+    command = [ssh[0], b"-O", b"check", *ssh[1:-1]]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _fast(ssh: list[bytes], first: Sequence[bytes] = ()) -> list[bytes]:
+    """The command without compression; of two settings ssh takes the ``first``."""
+    options = [*first, b"-oCompression=no", *(part for part in ssh[1:-1] if part != b"-C")]
+    return [ssh[0], *_fast_cipher(ssh[0], options), *options, ssh[-1]]
 
 
 def _fast_cipher(program: bytes, options: list[bytes]) -> list[bytes]:
@@ -102,8 +131,9 @@ def _asks_for_a_password(action: ActionBase) -> bool:
     )
 
 
-def _run(command: list[bytes], in_data: bytes, take: Callable[[IO[bytes]], None]) -> tuple[int, bytes, bytes]:
-    """(exit code, what the command said besides the stream, its complaints). Raises AnsibleConnectionFailure."""
+def _run(command: list[bytes], in_data: bytes, take: Callable[[IO[bytes]], bytes | None]) -> tuple[int, bytes, bytes]:
+    """(exit code, what the command said besides the stream, its complaints). Raises AnsibleConnectionFailure, and
+    BrokenStreamError where it says too much."""
     begun = False
     with (
         tempfile.TemporaryFile() as complaints,
@@ -122,8 +152,11 @@ def _run(command: list[bytes], in_data: bytes, take: Callable[[IO[bytes]], None]
             if said.endswith(MAGIC):
                 said = said[: -len(MAGIC)]
                 begun = True
-                take(stdout)
-            said += stdout.read()
+                answer = take(stdout)
+                if answer is not None:
+                    process.kill()
+                    return 0, answer, b""
+            said += _all_there_is(stdout)
             process.wait()
         except BaseException:
             process.kill()
@@ -144,4 +177,13 @@ def _until_magic(stdout: IO[bytes]) -> bytes:
         if not byte:
             break
         said += byte
+    return bytes(said)
+
+
+def _all_there_is(stdout: IO[bytes]) -> bytes:
+    said = bytearray()
+    for piece in iter(lambda: stdout.read(_PIPE), b""):
+        said += piece
+        if len(said) > _ANSWER:
+            raise BrokenStreamError("the host says more than any module of this collection does")
     return bytes(said)

@@ -8,25 +8,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from typing import IO, Any, BinaryIO
 
-from ansible_collections.procfs.rescue.plugins.module_utils._hashing import Sha256
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
+    ABOUT,
     DATA,
     END,
+    FAILED,
     HEAD,
     HOLE,
     LARGEST,
+    PIECE,
     START,
     Kept,
+    add_zeros,
+    parsed,
     parsed_end,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content
 
 # Zeros of this size become a hole; a page of most file systems.
 _BLOCK = bytes(64 * 1024)
+
+
+_NOT_OURS = "what arrived is no stream of this collection"
 
 
 class BrokenStreamError(OSError):
@@ -42,7 +51,7 @@ class Receiver:
     def __init__(self, file: BinaryIO, tell: Callable[[int], object]) -> None:
         self._fd = file.fileno()
         self._tell = tell
-        self._hash = Sha256()
+        self._hash = hashlib.sha256()
         self.offset = self.began = os.fstat(self._fd).st_size
         for piece in content(self._fd, self.offset):
             self._hash.update(piece)
@@ -53,7 +62,7 @@ class Receiver:
 
     def start_anew(self) -> None:
         os.ftruncate(self._fd, 0)
-        self._hash = Sha256()
+        self._hash = hashlib.sha256()
         self.offset = self.began = 0
 
     def data(self, piece: bytes | memoryview) -> None:
@@ -66,7 +75,7 @@ class Receiver:
         self._tell(self.offset)
 
     def hole(self, count: int) -> None:
-        self._hash.zeros(count)
+        add_zeros(self._hash, count)
         self.offset += count
         os.ftruncate(self._fd, self.offset)
         self._tell(self.offset)
@@ -84,31 +93,58 @@ class Receiver:
                 self.data(block)
 
     def stream(self, stream: IO[bytes]) -> dict[str, Any]:
-        """All frames after the magic; gives what END tells. Raises BrokenStreamError."""
-        start = _head(stream)
-        if start == (START, 0):
+        """All frames of one file; gives what its END tells. Raises BrokenStreamError, and RescueError where the host
+        could not read it."""
+        kind, count = _head(stream)
+        if (kind, count) == (START, 0):
             self.start_anew()
-        elif start != (START, self.offset):
-            raise BrokenStreamError("what arrived is no stream of this collection")
+        elif kind == FAILED:
+            raise _failed(stream, count)
+        elif (kind, count) != (START, self.offset):
+            raise BrokenStreamError(_NOT_OURS)
+        buffer = memoryview(bytearray(PIECE))
         while True:
             kind, count = _head(stream)
             if kind == HOLE:
                 self.hole(count)
-            elif kind == DATA and count <= LARGEST:
-                self.data(_filled(stream, count))
-            elif kind == END and count <= LARGEST:
-                return parsed_end(bytes(_filled(stream, count)))
+            elif kind == DATA and count <= PIECE:
+                self.data(_filled(stream, buffer[:count]))
+            elif kind == END:
+                return _told(stream, count, parsed_end)
+            elif kind == FAILED:
+                raise _failed(stream, count)
             else:
-                raise BrokenStreamError("what arrived is no stream of this collection")
+                raise BrokenStreamError(_NOT_OURS)
+
+
+def about(stream: IO[bytes]) -> dict[str, Any]:
+    """What the sender says it chose, before it sends that. Raises BrokenStreamError."""
+    kind, count = _head(stream)
+    if kind != ABOUT:
+        raise BrokenStreamError(_NOT_OURS)
+    return _told(stream, count, parsed)
+
+
+def _failed(stream: IO[bytes], count: int) -> RescueError:
+    return RescueError(str(_told(stream, count, parsed).get("msg")))
+
+
+def _told(stream: IO[bytes], count: int, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+    if count > LARGEST:
+        raise BrokenStreamError(_NOT_OURS)
+    try:
+        return parse(bytes(_filled(stream, memoryview(bytearray(count)))))
+    except ValueError as error:
+        raise BrokenStreamError(_NOT_OURS) from error
 
 
 def _head(stream: IO[bytes]) -> tuple[bytes, int]:
-    kind, count = HEAD.unpack(_filled(stream, HEAD.size))
+    kind, count = HEAD.unpack(_filled(stream, memoryview(bytearray(HEAD.size))))
     return kind, count
 
 
-def _filled(stream: IO[bytes], count: int) -> memoryview:
-    buffer = left = memoryview(bytearray(count))
+def _filled(stream: IO[bytes], buffer: memoryview) -> memoryview:
+    left = buffer
     while left:
         done = stream.readinto(left)  # type: ignore[attr-defined]
         if not done:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,9 @@ def test_all_that_is_known_of_a_file(fleet, host, lab, hold, tmp_path):
     assert holder["namespaces"]["mnt"].startswith("mnt:[") and isinstance(holder["parents"], list)
     assert (tmp_path / "evidence" / file["content"]).read_bytes() == CONTENT
     assert file["content"] == f"content/{SHA256}"
+    assert "kept" not in file and file["atime_ns"] > 10**18
+    left = host.run(["sh", "-c", "cat /proc/[0-9]*/comm"], check=False).stdout
+    assert b"procfs-rescue" not in left, "what kept it open is gone"
     assert check(tmp_path).returncode == 0
     changed = tmp_path / "evidence" / file["content"]
     changed.chmod(0o600)
@@ -93,6 +97,59 @@ def test_the_same_content_of_all_hosts_is_stored_once_and_the_youngest_is_read_f
     assert check(tmp_path).returncode == 0
 
 
+def test_who_was_asked_is_recorded_and_nothing_is_replaced(fleet, host, lab, hold, tmp_path):
+    hold(HOLD, f"{lab}/held")
+    host.run(["rm", f"{lab}/held"])
+    inventory = tmp_path / "inventory.yml"
+    others = "        gone:\n          ansible_host: 127.0.0.1\n          ansible_port: 1\n"
+    broken = f"        broken:\n          ansible_host: {fleet.hosts[1].address}\n          ansible_pipelining: false\n"
+    inventory.write_text(fleet.inventory().read_text().replace("      hosts:\n", f"      hosts:\n{others}{broken}"))
+    settings = {"collect_hosts": "h1:gone:broken", "inventory": inventory, "collect_min_size": "9000"}
+    done = collect(fleet, tmp_path, **settings)
+    run = json.loads((tmp_path / "evidence/run.json").read_text())
+    states = {name: told["state"] for name, told in run["hosts"].items()}
+    assert states["h1"] == "collected" and states["gone"] == "unreachable", done.stdout
+    assert run["hosts"]["h1"]["manifest"] == "hosts/h1.jsonl" and "port 1" in run["hosts"]["gone"]["msg"]
+    assert "  run.json" in (tmp_path / "evidence/SHA256SUMS").read_text() and check(tmp_path).returncode == 0
+    assert f"{lab}/held" in [file["path"] for file in manifest(tmp_path)[1]]
+
+    before = {path: path.read_bytes() for path in (tmp_path / "evidence").rglob("*") if path.is_file()}
+    done = collect(fleet, tmp_path, **settings)
+    assert "by an earlier run: give another dest" in done.stdout
+    assert before == {path: path.read_bytes() for path in (tmp_path / "evidence").rglob("*") if path.is_file()}
+
+    second = tmp_path / "second"
+    collect(fleet, second, collect_hosts="h1", collect_min_size="9001")
+    assert f"{lab}/held" not in [file["path"] for file in manifest(second)[1]]
+
+
+def test_more_files_than_one_call_brings(fleet, host, lab, hold, tmp_path):
+    code = (
+        "import os, sys\n"
+        "held = []\n"
+        "for number in range(300):\n"
+        "    held.append(open(sys.argv[1], 'w+b', 0))\n"
+        "    held[-1].write(b'%d ' % (number % 290) * 1000)\n"
+        "    os.remove(sys.argv[1])\n"
+    )
+    pid = hold(code, f"{lab}/many")
+    done = collect(fleet, tmp_path, collect_hosts="h1", collect_via=["fd"])
+    assert "failed=0" in done.stdout, done.stdout
+    files = [one for one in manifest(tmp_path)[1] if pid in [holder["pid"] for holder in one["holders"]]]
+    assert len(files) == 300 and len({file["content"] for file in files}) == 290
+    assert all(file["content"] == "content/" + file["digests"]["sha256"] for file in files)
+    assert check(tmp_path).returncode == 0
+    assert not list((tmp_path / "evidence").rglob(".procfs-rescue.*"))
+
+
+def test_by_sudo_with_a_password_it_comes_in_pieces(fleet, host, lab, hold, tmp_path):
+    hold(HOLD, f"{lab}/held")
+    host.run(["rm", f"{lab}/held"])
+    done = collect(fleet, tmp_path, collect_hosts="h1", ansible_become_password="none is asked for")
+    assert "failed=0" in done.stdout, done.stdout
+    assert (tmp_path / "evidence/content" / SHA256).read_bytes() == CONTENT
+
+
 def test_filters(fleet, host, lab, hold, tmp_path):
     hold(HOLD, f"{lab}/held")
     host.run(["cp", "/usr/bin/sleep", f"{lab}/implant"])
@@ -105,9 +162,10 @@ def test_filters(fleet, host, lab, hold, tmp_path):
         assert f"{lab}/implant" in [file["path"] for file in files]
         assert f"{lab}/held" not in [file["path"] for file in files]
         assert all(file["suspicious"] for file in files)
-        done = collect(fleet, tmp_path, collect_hosts="h1", collect_max_size="5K")
+        second = tmp_path / "second"
+        done = collect(fleet, second, collect_hosts="h1", collect_max_size="5K")
         assert f"{lab}/held: it is larger than max_size" in done.stdout
-        (file,) = [file for file in manifest(tmp_path)[1] if file["path"] == f"{lab}/held"]
+        (file,) = [file for file in manifest(second)[1] if file["path"] == f"{lab}/held"]
         assert file["content"] is None and file["unread"] == "it is larger than max_size"
     finally:
         implant.kill()
@@ -134,11 +192,14 @@ def test_a_hundred_hosts_with_the_same_bash(tmp_path):
         for one in fleet.hosts:
             one.spawn([bash, "-c", "while :; do sleep 3600; done"])
             one.wreck(bash)
+        content = Path(bash).read_bytes()  # the hosts have this machine's own
         done = collect(fleet, tmp_path, collect_via=["exe"])
         assert done.stdout.count("failed=0") == 100, done.stdout
+    (stored,) = (tmp_path / "evidence/content").iterdir()
+    assert stored.read_bytes() == content
     assert len(list((tmp_path / "evidence/content").iterdir())) == 1
     manifests = [manifest(tmp_path, name)[1] for name in names]
     assert len(manifests) == 100
     assert len({file["content"] for files in manifests for file in files}) == 1
     assert all([file["path"] for file in files] == [bash] for files in manifests)
-    assert check(tmp_path).stdout.count(": OK") == 101
+    assert check(tmp_path).stdout.count(": OK") == 102  # and run.json

@@ -13,12 +13,15 @@ import random
 import signal
 import stat
 import subprocess
+import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from fleet import Fleet
 from fleet.controller import environment, program
 
 HOLD = (
@@ -86,6 +89,164 @@ def test_a_mode_that_the_user_gives(gone, run_module, tmp_path):
     assert wrong.failed and "mode must be an octal string such as '0644', it is 'u=rw'." in wrong.result["msg"]
 
 
+# Instead of ssh: it writes its arguments down.
+NOTING = """#!/bin/sh
+printf '%s\\n' "$*" >> {log}
+exec ssh "$@"
+"""
+
+
+@pytest.fixture
+def noting(tmp_path):
+    """(the option for a play, a function that gives what ssh was told since it was called last)"""
+    program, log = tmp_path / "noting-ssh", tmp_path / "arguments"
+    program.write_text(NOTING.format(log=log))
+    program.chmod(0o755)
+
+    def told():
+        lines = log.read_text().splitlines()
+        log.unlink()
+        return [line for line in lines if "-O check" not in line and " -G " not in f" {line} "]
+
+    return ("-e", f"ansible_ssh_executable={program}", "-e", f"ansible_control_path_dir={tmp_path}/cp"), told
+
+
+@pytest.mark.matrix
+def test_one_call_and_the_connection_of_a_large_file(gone, run_module, tmp_path, noting):
+    """The first one becomes the connection that Ansible goes on with; later the large one gets one of its own."""
+    options, told = noting
+    size = 40 * 2**20
+    large, small = gone("large", size), gone("small", 1000)
+    answer = run_module("fetch_file", {"path": large, "dest": f"{tmp_path}/first", "flat": True}, options=options)
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
+    (line,) = told()
+    assert "-oCompression=no" in line and " -C " not in line and "ControlPersist" in line
+    assert "-oControlPath=none" not in line
+    answer = run_module("fetch_file", {"path": small, "dest": f"{tmp_path}/small", "flat": True}, options=options)
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
+    assert len(told()) == 1
+    answer = run_module("fetch_file", {"path": large, "dest": f"{tmp_path}/second", "flat": True}, options=options)
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
+    asked, line = told()
+    assert "-oControlPath=none" not in asked
+    assert "-oControlPath=none" in line and "-oCompression=no" in line and " -C " not in line
+    for name in ("first", "second"):
+        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest(size)
+
+
+def test_a_file_that_is_there_is_not_sent_again(host, gone, run_module, tmp_path):
+    """Nor is a process left on the host that would send it."""
+    path = gone("there", 30 * 2**20)
+    arguments = {"path": path, "dest": f"{tmp_path}/there", "flat": True}
+    assert run_module("fetch_file", arguments).result["changed"]
+    again = run_module("fetch_file", arguments)
+    assert not again.failed and not again.result["changed"] and "came_as" not in again.result
+    left = host.run(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"], check=False).stdout
+    assert b"fetch_file" not in left and b"AnsiballZ" not in left, left
+
+
+def test_by_its_inode(host, gone, run_module, tmp_path):
+    path = gone("file", 1000)
+    gone("other", 1001)
+    facts = run_module("deleted_files_facts", {"paths": [path]}).result["ansible_facts"]["deleted_files"]
+    answer = run_module("fetch_file", {"inode": facts[0]["inode"], "dest": f"{tmp_path}/", "flat": True})
+    assert not answer.failed, answer.output
+    assert hashlib.sha256((tmp_path / "file").read_bytes()).hexdigest() == digest(1000)
+    assert answer.result["file"] == path
+
+
+# Instead of ssh: of what the host says at the end of the content the digest is another one.
+WRONG = """#!{python}
+import subprocess, sys
+done = subprocess.run(["ssh", *sys.argv[1:]], stdout=subprocess.PIPE)
+head, is_there, digest = done.stdout.rpartition(b'"sha256": "')
+sys.stdout.buffer.write(head + is_there + (b"0" * 8 + digest[8:] if is_there else digest))
+sys.exit(done.returncode)
+"""
+
+
+def test_a_digest_that_differs_at_the_end(gone, run_module, tmp_path):
+    path = gone()
+    program = tmp_path / "wrong-ssh"
+    program.write_text(WRONG.format(python=sys.executable))
+    program.chmod(0o755)
+    wrong = ("-e", f"ansible_ssh_executable={program}")
+    arguments = {"path": path, "dest": f"{tmp_path}/dest/", "flat": True}
+    answer = run_module("fetch_file", arguments, options=wrong)
+    assert answer.failed and "checksum mismatch" in answer.result["msg"], answer.output
+    assert list((tmp_path / "dest").iterdir()) == []
+    answer = run_module("fetch_file", {**arguments, "validate_checksum": False}, options=wrong)
+    assert not answer.failed, answer.output
+    assert answer.result["checksum"] == f"sha256:{digest(100_000)}"
+    assert answer.result["remote_checksum"] == f"sha256:{'0' * 8}{digest(100_000)[8:]}"
+    (arrived,) = (tmp_path / "dest").iterdir()
+    assert hashlib.sha256(arrived.read_bytes()).hexdigest() == digest(100_000)
+
+
+@pytest.mark.parametrize("before", [b"", bytes(100_000)])
+def test_a_wanted_sha256_is_compared_with_what_came(gone, run_module, tmp_path, before):
+    path = gone()
+    if before:
+        (tmp_path / "movie").write_bytes(before)
+    arguments = {"path": path, "dest": f"{tmp_path}/", "flat": True}
+    wrong = run_module("fetch_file", {**arguments, "checksum": "sha256:" + "0" * 64})
+    assert wrong.failed and wrong.result["refused"] == ["checksum_differs"], wrong.output
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == ([before] if before else [])
+    right = run_module("fetch_file", {**arguments, "checksum": f"sha256:{digest(100_000)}"})
+    assert not right.failed and right.result["changed"], right.output
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_host_whose_disk_is_full(tmp_path, run_module_of, pipelining):
+    """Not a byte of it goes there: none would have room."""
+    size = 40 * 2**20
+    with Fleet(1, upper_size="64m") as fleet:
+        host = fleet.hosts[0]
+        code = "exec(sys.stdin.read())"
+        holder = host.spawn(
+            ["/usr/bin/python3", "-c", f"import sys; {code}", "/srv/movie", str(size)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        holder.stdin.write(f"{HOLD}\nprint(flush=True)\nimport signal; signal.pause()".encode())
+        holder.stdin.close()
+        holder.stdout.readline()
+        inside(host, "/srv/movie").unlink()
+        host.run(["dd", "if=/dev/zero", "of=/srv/filler", "bs=64K"], check=False)
+        lowest, ended = [os.statvfs(host.root()).f_bfree], threading.Event()
+        before = lowest[0]
+
+        def watch():
+            while not ended.wait(0.01):
+                lowest.append(os.statvfs(host.root()).f_bfree)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        arguments = {"path": "/srv/movie", "dest": f"{tmp_path}/movie", "flat": True}
+        answer = run_module_of(fleet.inventory(), "fetch_file", arguments, pipelining=pipelining)
+        ended.set()
+        watcher.join()
+        holder.kill()
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
+    assert hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest() == digest(size)
+    assert before < 16 and min(lowest) >= before - 8 and len(lowest) > 10, (before, min(lowest))
+
+
+def test_who_maps_it_to_write_may_do_so_unseen(host, lab, hold, run_module, tmp_path):
+    path = f"{lab}/mapped"
+    hold(
+        "import mmap, os, sys\n"
+        "open(sys.argv[1], 'wb').write(b'x' * 10_000_000)\n"
+        "with open(sys.argv[1], 'r+b') as f: held = mmap.mmap(f.fileno(), 0)\n"
+        "held[:4096] = b'y' * 4096\n",
+        path,
+    )
+    inside(host, path).unlink()
+    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/mapped", "flat": True}, may_warn=True)
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
+    assert answer.result["consistent"] is False and "may write to it unseen" in answer.output
+
+
 def test_larger_than_one_piece_and_no_copy_on_the_host(host, gone, run_module, tmp_path):
     size = 20 * 1024 * 1024 + 17
     path = gone(size=size)
@@ -118,7 +279,7 @@ def test_over_the_local_connection(run_module, tmp_path):
             on="localhost",
             options=("-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"),
         )
-    assert not answer.failed, answer.output
+    assert not answer.failed and answer.result["came_as"] == "pieces", answer.output
     assert (tmp_path / "out" / "victim").read_bytes() == b"here"
 
 
@@ -248,13 +409,13 @@ def tree(pid):
 
 
 def fetch_and_kill(command, folder, moment, whom):
-    """Starts Ansible and kills ``whom`` once so much has arrived; False where the transfer was done before."""
+    """Starts Ansible and kills ``whom`` once so much has arrived, some of it now; False where it ended before."""
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
     ) as process:
+        before = arrived(folder)
         while process.poll() is None:
-            parts = list(folder.glob(".procfs-rescue.*.part"))
-            if parts and parts[0].stat().st_size >= moment:
+            if arrived(folder) > max(before, moment):
                 for pid in tree(process.pid)[whom:]:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -264,11 +425,19 @@ def fetch_and_kill(command, folder, moment, whom):
     return False
 
 
+def arrived(folder):
+    parts = list(folder.glob(".procfs-rescue.*.part"))
+    with suppress(FileNotFoundError):
+        return parts[0].stat().st_size if parts else 0
+    return 0
+
+
 @pytest.mark.long
 def test_a_hundred_kills_at_random_points(fleet, gone, run_module, tmp_path, capsys):
-    """Of all of Ansible, or of its worker and the ssh process only."""
+    """Of all of Ansible, or of its worker and the ssh process only; each goes on where it was."""
     size = 200 * 2**20
     path = gone(size=size)
+    expected = digest(size)
     chance = random.Random(8)
     folder = tmp_path / "dest"
     folder.mkdir()
@@ -276,23 +445,67 @@ def test_a_hundred_kills_at_random_points(fleet, gone, run_module, tmp_path, cap
     play = [{"hosts": "h1", "gather_facts": False, "tasks": [{"procfs.rescue.fetch_file": arguments}]}]
     (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
     command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())]
-    kills = in_the_middle = 0
-    while in_the_middle < 100:
-        if fetch_and_kill(command, folder, chance.randrange(size), chance.choice([0, 1])):
+    kills = resumed = late = 0
+    while kills < 100:
+        moment = chance.randrange(arrived(folder), size)
+        if not fetch_and_kill(command, folder, moment, chance.choice([0, 1])) or (folder / "movie").exists():
+            late += 1  # the end came first
+        else:
             kills += 1
-            if not (folder / "movie").exists():
-                in_the_middle += 1
-                if chance.random() < 0.5:
-                    continue  # and once more
-                answer = run_module("fetch_file", arguments)
-                assert not answer.failed, answer.output
-                assert answer.result["resumed_from"] > 0
+            part = arrived(folder)
+            assert part > 0
+            if part < size and chance.random() < 0.5:
+                continue  # killed once more, after what is there
+            answer = run_module("fetch_file", arguments)
+            assert not answer.failed, answer.output
+            assert answer.result["came_as"] == "stream" and answer.result["resumed_from"] == part
+            resumed += 1
         with (folder / "movie").open("rb") as file:
-            assert hashlib.file_digest(file, "sha256").hexdigest() == digest(size)
+            assert hashlib.file_digest(file, "sha256").hexdigest() == expected
         assert [one.name for one in folder.iterdir()] == ["movie"]
         (folder / "movie").unlink()
     with capsys.disabled():
-        print(f"\n{kills} kills, {in_the_middle} of them before the end")
+        print(f"\n{kills} kills, {resumed} resumed and compared by themselves, {late} transfers ended before")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("came_as", "options"), [("stream", ()), ("pieces", ("-e", "ansible_become_password=none"))])
+def test_memory_of_half_a_gibibyte(fleet, host, lab, hold, tmp_path, came_as, options):
+    """Of the largest process of Ansible here, and of any Python there."""
+    size = 512 * 2**20
+    code = (
+        "import os, sys\n"
+        "held = open(sys.argv[1], 'w+b', 0)\n"
+        "for _mib in range(512): held.write(os.urandom(2**20))\n"
+        "import os; os.remove(sys.argv[1])\n"
+    )
+    hold(code, f"{lab}/large")
+    arguments = {"path": f"{lab}/large", "dest": f"{tmp_path}/large", "flat": True}
+    settings = {"ansible_pipelining": True}
+    task = {"procfs.rescue.fetch_file": arguments, "register": "done"}
+    check = {"ansible.builtin.assert": {"that": [f"done.came_as == '{came_as}'", f"done.size == {size}"]}}
+    play = [{"hosts": "h1", "gather_facts": False, "vars": settings, "tasks": [task, check]}]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory()), *options]
+    here, there = [0], [0]
+    namespace = os.stat(f"/proc/{host.pid}/ns/pid").st_ino
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            own = set(tree(process.pid))
+            for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+                with suppress(OSError, IndexError):
+                    is_there = os.stat(f"/proc/{pid}/ns/pid").st_ino == namespace
+                    if pid not in own and not is_there:
+                        continue
+                    status = Path(f"/proc/{pid}/status").read_text()
+                    if is_there and "python" not in status:
+                        continue
+                    (there if is_there else here).append(int(status.partition("VmHWM:")[2].split()[0]))
+            time.sleep(0.05)
+        assert process.returncode == 0, process.stdout.read().decode()
+    assert len(here) > 10 and len(there) > 3
+    # A piece is 8 MiB, which base64 and JSON hold a few times over.
+    assert max(here) < 150 * 1024 and max(there) < (64 if came_as == "stream" else 100) * 1024, (max(here), max(there))
 
 
 @pytest.mark.parametrize("fate", ["there", "removed", "replaced"])

@@ -15,15 +15,18 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ansible
 import pytest
 
 from fleet import Fleet, debian
 from fleet.controller import environment, program
+from integration.slow import SLOW
 
 pytestmark = pytest.mark.long
 
@@ -45,6 +48,7 @@ class Way(NamedTuple):
 
 AS_ROOT = {"ansible_become_method": "su", "ansible_become_password": "PASSWORD"}
 DOAS = {"ansible_become_exe": "doas", "ansible_become_flags": "-n"}  # Ansible's own plugin is not in ansible-core
+PROXY = {"ansible_ssh_extra_args": "PROXY"}
 JUMP = {"ansible_ssh_extra_args": "JUMP"}
 PARAMIKO = {"ansible_connection": "ansible.builtin.paramiko_ssh", "ansible_paramiko_host_key_checking": False}
 
@@ -54,7 +58,8 @@ WAYS = {
     "sudo that insists on a terminal": Way("pieces", {}, WITHOUT + "Defaults requiretty\n", pipelining=False),
     "su with a password": Way("pieces", AS_ROOT),
     "doas": Way("stream", DOAS),
-    "through another host": Way("stream", JUMP),
+    "through another host by ProxyCommand": Way("stream", PROXY),
+    "through another host by ProxyJump": Way("stream", JUMP),
     "login shell fish": Way("stream", {}, shell="/usr/bin/fish"),
     "login shell dash": Way("stream", {}, shell="/bin/dash"),
     "paramiko_ssh": Way("pieces", PARAMIKO),
@@ -84,15 +89,23 @@ def vaulted(folder: Path) -> str:
     return done.stdout
 
 
+def configured(host, folder: Path) -> Path:
+    """The fleet's settings as a file, which ssh hands on to the one that jumps."""
+    options = [option[2:].replace("=", " ", 1) for option in host.ssh_command() if option.startswith("-o")]
+    (folder / "ssh_config").write_text("\n".join(["Host *", *options]) + "\n")
+    return folder / "ssh_config"
+
+
 @pytest.mark.parametrize("name", WAYS)
 def test_a_way(fleet, run_module_of, tmp_path, name):
     way = WAYS[name]
     host, other = fleet.hosts
     host.run(["sh", "-c", "rm -f /etc/sudoers.d/*; cat > /etc/sudoers.d/oncall"], input=way.sudoers.encode())
     host.run(["usermod", "--shell", way.shell, "oncall"])
-    jump = shlex.join([*host.ssh_command()[:-1], "-W", "%h:%p", f"oncall@{other.address}"])
+    proxy = shlex.join([*host.ssh_command()[:-1], "-W", "%h:%p", f"oncall@{other.address}"])
     yaml = {"VAULTED": vaulted(tmp_path), "PASSWORD": f"!unsafe {json.dumps(PASSWORD)}"}
-    yaml["JUMP"] = json.dumps(shlex.join([f"-oProxyCommand={jump}"]))
+    yaml["PROXY"] = json.dumps(shlex.join([f"-oProxyCommand={proxy}"]))
+    yaml["JUMP"] = json.dumps(shlex.join([f"-F{configured(host, tmp_path)}", f"-oProxyJump=oncall@{other.address}"]))
     lines = [f"{key}: {yaml.get(value, json.dumps(value))}" for key, value in way.variables.items()]
     inventory = tmp_path / "inventory.yml"
     settings = textwrap.indent("\n".join(lines), " " * 8)
@@ -112,19 +125,52 @@ def test_a_way(fleet, run_module_of, tmp_path, name):
     assert PASSWORD not in answer.output
 
 
-# A ProxyCommand that lets 2 MB/s through: HOST PORT.
-SLOW = """
-import os, socket, sys, threading, time
-there = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-def up():
-    for piece in iter(lambda: os.read(0, 65536), b""):
-        there.sendall(piece)
-    there.shutdown(socket.SHUT_WR)
-threading.Thread(target=up, daemon=True).start()
-for piece in iter(lambda: there.recv(20000), b""):
-    os.write(1, piece)
-    time.sleep(0.01)
-"""
+# Of the collections that the package ansible brings, for the core that is tested.
+CHROOT = "ansible_collections/community/general/plugins/connection/chroot.py"
+
+
+def community_general(folder: Path) -> Path:
+    """The connection plugin chroot by itself."""
+    core = tuple(map(int, ansible.__version__.split(".")[:2]))
+    package = f"ansible=={core[1] - 7}.*"  # ansible 12 belongs to ansible-core 2.19
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
+    subprocess.run(pip, check=True)
+    (wheel,) = folder.glob("ansible-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extract(CHROOT, folder)
+    wheel.unlink()
+    return folder
+
+
+def test_the_connection_plugin_chroot(run_module_of, tmp_path):
+    """Of community.general, as one that is neither ours nor Ansible's own; / is its folder."""
+    (tmp_path / "collections").mkdir()
+    theirs = community_general(tmp_path / "collections")
+    (tmp_path / "inventory.yml").write_text(
+        json.dumps(
+            {
+                "all": {
+                    "hosts": {"/": None},
+                    "vars": {
+                        "ansible_connection": "community.general.chroot",
+                        "ansible_python_interpreter": "/usr/bin/python3",
+                    },
+                }
+            }
+        )
+    )
+    (tmp_path / "victim").write_bytes(CONTENT)
+    with (tmp_path / "victim").open("rb") as held:
+        (tmp_path / "victim").unlink()
+        answer = run_module_of(
+            tmp_path / "inventory.yml",
+            "fetch_file",
+            {"source": {"link": f"/proc/{os.getpid()}/fd/{held.fileno()}"}, "dest": f"{tmp_path}/out/", "flat": True},
+            on="all",
+            env={"ANSIBLE_COLLECTIONS_PATH": f"{environment()['ANSIBLE_COLLECTIONS_PATH']}:{theirs}"},
+        )
+    assert not answer.failed and answer.result["came_as"] == "pieces", answer.output
+    assert (tmp_path / "out" / "victim").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("watched", [True, False])

@@ -7,14 +7,18 @@
 from __future__ import annotations
 
 import json
+import random
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
 
 from fleet.controller import environment, program
+from integration.slow import SLOW
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOL = "/usr/bin/tool"
@@ -46,6 +50,35 @@ def test_event_data_of_ansible_runner(fleet, host, tmp_path):
     (file,) = result["files"]
     assert (file["path"], file["status"], file["source"]["via"]) == (TOOL, "restored", "fd")
     assert results["Show it"]["msg"][-1] == "1 host: 1 rescued"
+
+
+def test_a_slow_fetch_under_ansible_runner(fleet, host, tmp_path):
+    """It would be told of on a terminal. The runner makes one, before which nobody sits."""
+    content = random.Random(9).randbytes(16_000_000)
+    host.run(["dd", f"of={TOOL}"], input=content)
+    held = host.spawn(["sh", "-c", f"exec 3<{TOOL}; exec sleep 3600"])
+    while TOOL.encode() not in host.run(["sh", "-c", "ls -l /proc/[0-9]*/fd/3"], check=False).stdout:
+        pass
+    host.run(["rm", TOOL])
+    for folder in ("project", "inventory"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "slow.py").write_text(SLOW)
+    slow = shlex.join([f"-oProxyCommand={sys.executable} {tmp_path}/slow.py %h %p", "-oControlPath=none"])
+    task = {"procfs.rescue.fetch_file": {"path": TOOL, "dest": f"{tmp_path}/fetched", "flat": True}}
+    settings = {"ansible_pipelining": True, "ansible_ssh_extra_args": slow}
+    play = [{"hosts": "h1", "gather_facts": False, "vars": settings, "tasks": [task]}]
+    (tmp_path / "project" / "play.yml").write_text(json.dumps(play))
+    shutil.copy(fleet.inventory(), tmp_path / "inventory" / "hosts.yml")
+    path = {"PATH": f"{Path(program('ansible-playbook')).parent}:/usr/bin:/bin"}
+    command = [tool_of("ansible-runner"), "run", str(tmp_path), "-p", "play.yml", "--limit", "h1", "--ident", "one"]
+    began = time.monotonic()
+    done = subprocess.run(command, env={**environment(), **path}, capture_output=True, text=True, check=False)
+    assert time.monotonic() - began > 8, "it was not slow"
+    held.kill()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "fetched").read_bytes() == content
+    shown = [done.stdout, *(one.read_text() for one in (tmp_path / "artifacts/one/job_events").glob("*.json"))]
+    assert not [text for text in shown if " MB of " in text or "MB/s" in text]
 
 
 def test_an_execution_environment(tmp_path):

@@ -15,7 +15,9 @@ import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._fetch import FETCH_SPEC, chosen, piece
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch import chosen
+from ansible_collections.procfs.rescue.plugins.module_utils._options import FETCH_SPEC
+from ansible_collections.procfs.rescue.plugins.module_utils._source import piece
 from unit.plugins.holders import NOBODY, Held, Holders, memfd
 
 CONTENT = b"the original"
@@ -59,6 +61,7 @@ def test_the_description(tmp_path: Path, held: Held) -> None:
     found = described(path=str(tmp_path / "tool"))
     assert found.pop("source")["link"] == held.link
     assert found.pop("mtime") > 1_600_000_000
+    assert not found.pop("has_writers") and not found.pop("mapped_writable")
     assert found == {
         "path": f"{tmp_path}/tool",
         "size": len(CONTENT),

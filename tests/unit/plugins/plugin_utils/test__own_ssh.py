@@ -7,11 +7,15 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from pathlib import Path
+from typing import IO
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils import _own_ssh
-from ansible_collections.procfs.rescue.plugins.plugin_utils._own_ssh import _fast_cipher
+from ansible_collections.procfs.rescue.plugins.plugin_utils._own_ssh import _fast, _fast_cipher, _is_connected, _run
+from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError
 
 X86, ARM = b"processor\t: 0\nflags\t\t: fpu aes avx\n", b"processor\t: 0\nFeatures\t: fp aes sha2\n"
 
@@ -43,3 +47,43 @@ def test_without_instructions_for_it(monkeypatch: pytest.MonkeyPatch, cpuinfo: b
 def test_what_ssh_refuses_is_left_to_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_own_ssh, "_read", lambda _path: X86)
     assert _fast_cipher(b"ssh", [b"-oNoSuchOption=1", b"host"]) == []
+
+
+def test_without_compression() -> None:
+    ssh = [b"ssh", b"-C", b"-oControlMaster=auto", b"host", b"true"]
+    command = _fast(ssh, [b"-oBatchMode=yes"])
+    assert command[0] == b"ssh" and command[-4:] == [b"-oCompression=no", b"-oControlMaster=auto", b"host", b"true"]
+    assert b"-C" not in command and command.index(b"-oBatchMode=yes") < command.index(b"-oCompression=no")
+
+
+def test_no_connection_is_there(tmp_path: Path) -> None:
+    for options in ([], [b"-oControlPath=%b/none" % bytes(tmp_path)]):
+        assert not _is_connected([b"ssh", b"-Fnone", *options, b"host.invalid", b"true"])
+
+
+def says(code: str) -> list[bytes]:
+    begin = "import sys, time; out = sys.stdout.buffer; out.write(b'hello\\0procfs.rescue stream 1\\nX'); "
+    return [sys.executable.encode(), b"-c", (begin + code).encode()]
+
+
+def test_what_comes_after_the_stream_is_the_answer() -> None:
+    taken = []
+
+    def take(stream: IO[bytes]) -> None:
+        taken.append(stream.read(1))
+
+    assert _run(says("out.write(b'{}')"), b"", take) == (0, b"hello{}", b"")
+    assert taken == [b"X"]
+
+
+def test_what_is_not_wanted_is_ended() -> None:
+    assert _run(says("out.flush(); time.sleep(600)"), b"", lambda _stream: b"answer") == (0, b"answer", b"")
+
+
+def test_a_host_that_never_ends_to_speak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_own_ssh, "_ANSWER", 100_000)
+    endless = "\nwhile True: out.write(b'x' * 65536)"
+    with pytest.raises(BrokenStreamError, match="says more than"):
+        _run(says(endless), b"", lambda _stream: None)
+    with pytest.raises(BrokenStreamError, match="says more than"):  # before it begins, too
+        _run([sys.executable.encode(), b"-c", b"while True: print('x' * 65536)"], b"", lambda _stream: None)

@@ -10,15 +10,27 @@ import hashlib
 import io
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._stream import DATA, END, HEAD, MAGIC, START, Kept, send
-from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver
-
-NOTHING = Kept(0, hashlib.sha256().hexdigest())
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
+    ABOUT,
+    DATA,
+    END,
+    FAILED,
+    HEAD,
+    NOTHING,
+    PIECE,
+    START,
+    Kept,
+    send,
+    tell,
+)
+from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver, about
 
 
 @pytest.fixture
@@ -40,12 +52,11 @@ def sent(path: Path, tmp_path: Path, kept: Kept = NOTHING, size: int | None = No
 
 
 def received(wire: bytes, tmp_path: Path, before: bytes = b"") -> tuple[bytes, dict[str, Any], Receiver]:
-    assert wire.startswith(MAGIC)
     target = tmp_path / "target"
     target.write_bytes(before)
     with target.open("r+b") as file:
         receiver = Receiver(file, lambda _offset: None)
-        end = receiver.stream(io.BytesIO(wire[len(MAGIC) :]))
+        end = receiver.stream(io.BytesIO(wire))
     return target.read_bytes(), end, receiver
 
 
@@ -93,14 +104,14 @@ def test_a_file_that_is_truncated_meanwhile(source: Path, tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_written_to_meanwhile(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = os.pread
+    write = os.writev
 
-    def writing(fd: int, count: int, offset: int) -> bytes:
+    def writing(fd: int, parts: Sequence[bytes]) -> int:
         with source.open("ab") as file:
             file.write(b"x")
-        return read(fd, count, offset)
+        return write(fd, parts)
 
-    monkeypatch.setattr(os, "pread", writing)
+    monkeypatch.setattr(os, "writev", writing)
     content, end, _receiver = received(sent(source, tmp_path), tmp_path)
     assert end["changed"] and len(content) == 12_000_000
 
@@ -108,7 +119,7 @@ def test_a_file_that_is_written_to_meanwhile(source: Path, tmp_path: Path, monke
 def test_every_cut_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"content")
     wire = sent(tmp_path / "small", tmp_path)
-    for length in range(len(MAGIC), len(wire)):
+    for length in range(len(wire)):
         with pytest.raises(BrokenStreamError):
             received(wire[:length], tmp_path)
 
@@ -121,11 +132,29 @@ def test_every_cut_is_noticed(tmp_path: Path) -> None:
         HEAD.pack(START, 0) + HEAD.pack(DATA, 2**40),
         HEAD.pack(START, 0) + HEAD.pack(END, 2**40),
         HEAD.pack(START, 0) + b'{"failed": true, "msg": "x"}',
+        HEAD.pack(START, 0) + HEAD.pack(DATA, PIECE + 1) + bytes(PIECE + 1),
+        HEAD.pack(ABOUT, 2) + b"{}",
+        HEAD.pack(FAILED, 2**40),
+        HEAD.pack(FAILED, 1) + b"{",
+        *(
+            HEAD.pack(START, 0) + HEAD.pack(END, len(end)) + end
+            for end in (
+                b"",
+                b"{}",
+                b"[]",
+                b"\xff",
+                b"[" * 100_000,
+                b'{"size": "x", "sha256": "", "changed": false}',
+                b'{"size": Infinity, "sha256": "", "changed": false}',
+                b'{"size": null, "sha256": "", "changed": false}',
+                b'{"size": 0, "changed": false}',
+            )
+        ),
     ],
 )
 def test_what_no_sender_says(frames: bytes, tmp_path: Path) -> None:
     with pytest.raises(BrokenStreamError):
-        received(MAGIC + frames, tmp_path)
+        received(frames, tmp_path)
 
 
 def test_zeros_in_pieces_become_holes(tmp_path: Path) -> None:
@@ -137,3 +166,38 @@ def test_zeros_in_pieces_become_holes(tmp_path: Path) -> None:
     assert (tmp_path / "target").read_bytes() == content + bytes(2_000_000)
     assert receiver.kept == Kept(3_000_001, sha256(content + bytes(2_000_000)))
     assert (tmp_path / "target").stat().st_blocks * 512 < 300_000
+
+
+def test_zeros_that_are_no_hole_are_not_sent(tmp_path: Path) -> None:
+    content = b"x" + bytes(PIECE * 9) + b"y" * PIECE + bytes(7)
+    (tmp_path / "zeros").write_bytes(content)
+    wire = sent(tmp_path / "zeros", tmp_path)
+    assert len(wire) < 4 * PIECE
+    arrived, end, _receiver = received(wire, tmp_path)
+    assert arrived == content and end["sha256"] == sha256(content)
+    assert (tmp_path / "target").stat().st_blocks * 512 <= 4 * PIECE
+
+
+def test_a_pipe_that_takes_little_at_a_time(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "writev", lambda fd, parts: os.write(fd, b"".join(parts)[:5]))
+    content, _end, _receiver = received(sent(source, tmp_path), tmp_path)
+    assert content == source.read_bytes()
+
+
+def test_what_could_not_be_read(tmp_path: Path) -> None:
+    why = b'{"msg": "the device failed"}'
+    failed = HEAD.pack(FAILED, len(why)) + why
+    for wire in (failed, HEAD.pack(START, 0) + HEAD.pack(DATA, 1) + b"x" + failed):
+        with pytest.raises(RescueError, match="the device failed"):
+            received(wire, tmp_path)
+
+
+def test_what_was_chosen_comes_before(tmp_path: Path) -> None:
+    chosen = {"path": "/x", "size": 7}
+    with (tmp_path / "wire").open("w+b") as wire:
+        tell(wire.fileno(), ABOUT, chosen)
+        wire.seek(0)
+        assert about(wire) == chosen
+    for wrong in (HEAD.pack(START, 0), HEAD.pack(ABOUT, 2**40), HEAD.pack(ABOUT, 2) + b"[]", b""):
+        with pytest.raises(BrokenStreamError):
+            about(io.BytesIO(wrong))

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._stream import MAGIC, send
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import send
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import BusyError, DifferentError, LocalFile
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import Receiver
 
@@ -44,7 +44,6 @@ def transfer(source: Path, local: LocalFile) -> int:
         sender = threading.Thread(target=send, args=(descriptor, SIZE, writer, receiver.kept), daemon=True)
         sender.start()
         with open(reader, "rb") as stream:
-            assert stream.read(len(MAGIC)) == MAGIC
             end = receiver.stream(stream)
         sender.join()
         os.close(writer)
@@ -108,6 +107,28 @@ def test_nothing_is_left_of_what_is_wrong(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_left_where_nothing_came(tmp_path: Path) -> None:
+    local = LocalFile(os.fsencode(tmp_path), [b"file"])
+    interrupted(local, b"", RescueError("its holder ended"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_one_writes_by_now_is_not_taken_away(tmp_path: Path) -> None:
+    """Who gives up a name does so before others can begin to use it."""
+    local = LocalFile(os.fsencode(tmp_path), [b"file"])
+    unlink = os.unlink
+
+    def and_another_one(name: bytes, *, dir_fd: int) -> None:
+        with pytest.raises(BusyError), local.written(resume=True):
+            pass
+        unlink(name, dir_fd=dir_fd)
+
+    with pytest.MonkeyPatch.context() as patch, suppress(DifferentError), local.written(resume=True):
+        patch.setattr(os, "unlink", and_another_one)
+        raise DifferentError("it is there")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_transfer_at_a_time(tmp_path: Path) -> None:
     local = LocalFile(os.fsencode(tmp_path), [b"file"])
     with local.written(resume=True) as file:
@@ -119,7 +140,7 @@ def test_one_transfer_at_a_time(tmp_path: Path) -> None:
 
 def test_a_part_that_is_no_regular_file(tmp_path: Path) -> None:
     local = LocalFile(os.fsencode(tmp_path), [b"file"])
-    interrupted(local, b"", KeyboardInterrupt())
+    interrupted(local, b"part", KeyboardInterrupt())
     (part,) = parts(tmp_path)
     part.unlink()
     os.mkfifo(part)
