@@ -86,7 +86,7 @@ def mutate(step: str) -> Told:
             else:
                 (mutation,) = item.mutations
                 where = f"{mutation.module_path}:{mutation.start_pos[0]}"
-                others.append(f"{where} {result.test_outcome}\n{result.diff or result.output}")
+                others.append(f"{where} {result.test_outcome.value}\n{result.diff or result.output}")
     return Told(killed, late, others)
 
 

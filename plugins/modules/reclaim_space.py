@@ -129,6 +129,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+refused:
+  description: Names of the reasons why nothing at all was freed. V(not_held), no process holds that file. V(incomplete), not all processes could be read.
+  type: list
+  elements: str
+  returned: failure, unless RV(files) has the reasons
+  sample:
+    - incomplete
 files:
   description: One result for each file that was meant.
   returned: success, or when a file of O(path) or O(source) was refused

@@ -433,6 +433,11 @@ files:
       type: str
       returned: when a symlink was restored
       sample: dash
+    replaced:
+      description: Owner, group, mode, time of modification, size and SHA-256 of the file that had the name.
+      type: dict
+      returned: with O(force=true), when a file was replaced, or would be in check mode
+      sample: {"owner": "root", "group": "root", "mode": "0644", "mtime": 1700000000.5, "size": 12, "checksum": "sha256:8c6c6a8c…"}
     backup_file:
       description: Where the replaced file is kept.
       type: str
