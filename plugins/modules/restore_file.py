@@ -154,7 +154,7 @@ options:
     default: false
   offer:
     description:
-      - Whether files that are there, or are restored, come with what other hosts could get of them (RV(files[].offers)): those with the very content
+      - Whether files that are there, or are restored, come with what other hosts could get of them, in RV(files[].offers), if they have the very content
         that the host's package database or the user vouches for. The lookup P(procfs.rescue.rescue_peers#lookup) knows of them until the run ends.
     type: bool
     default: false

@@ -744,7 +744,7 @@ def test_a_folder_that_is_removed_meanwhile(
 def test_existing(tool: Path, folder: int) -> None:
     sighting = a_sighting()
     candidate = Candidate(a_deleted_file(sighting), sighting, [])
-    order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, Terms(), set())
+    order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, None, Terms(), set())
     existing = _put_back._existing(order)
     assert existing is not None
     assert (existing.size, existing.sha256, existing.metadata.mode) == (len(CONTENT), SHA256, 0o755)
