@@ -21,10 +21,17 @@ from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_f
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_from
 from ansible_collections.procfs.rescue.plugins.module_utils._report import diff_of
 from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
-from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import SUPPLY_SPEC, failed, summed_up
+from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import (
+    SUPPLY_SPEC,
+    failed,
+    held,
+    in_order,
+    no_peer,
+    summed_up,
+)
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PIECE, PeerCache
 from ansible_collections.procfs.rescue.plugins.plugin_utils._program import Job, as_program
-from ansible_collections.procfs.rescue.plugins.plugin_utils._results import merged
+from ansible_collections.procfs.rescue.plugins.plugin_utils._results import merged, needs_of
 from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
 
 _NOBODY = (
@@ -44,19 +51,28 @@ class ActionModule(ActionBase):
         self._vars = task_vars or {}
         self._cache = PeerCache()
         self._options = self.validate_argument_spec(**SUPPLY_SPEC)[1]
+        before, looked = self._options["found"], self._options["looked"]
+        if before is not None:
+            self._options["files"] = needs_of(before, looked)
         found = self._supplied()
         if self._task.diff and "files" in found:
             result["diff"] = diff_of(found["files"])
-        if self._options["found"] is not None:
-            found = merged(self._options["found"], found)
+        if before is not None:
+            # What was only looked at is missing, unless a process may be its source.
+            missing = {
+                _path(need) for need in self._options["files"] if looked and "process" not in self._options["sources"]
+            }
+            found = dict(merged(before, found, missing), changed=found["changed"])
         return dict(result, **found)
 
     def _supplied(self) -> Fields:
         needs: list[Fields] = self._options["files"]
-        is_peers = "peer" in self._options["sources"]
-        files = [self._delivered(need) if is_peers else need for need in needs]
-        if "package" not in self._options["sources"] and not any("offer" in file for file in files):
-            return summed_up([failed(need_from(file), file["no_peer"], ["no_peer"]) for file in files if is_peers])
+        sources: list[str] = self._options["sources"]
+        files = [self._delivered(need) if "peer" in sources else need for need in needs]
+        if not files:
+            return summed_up([])
+        if not {"process", "package"}.intersection(sources) and not any("offer" in file for file in files):
+            return summed_up([no_peer(file) for file in files] if sources else [])
         batches, large = _batches(files)
 
         def by_module(found: Fields) -> Fields:
@@ -70,7 +86,8 @@ class ActionModule(ActionBase):
             return dict(more, **summed_up([self._with_reader(result) for result in results]))
 
         def over_sftp(host: Host) -> Fields:
-            return summed_up([self._with_reader(self._over_sftp(file, host)) for file in files])
+            results = in_order(files, sources, partial(self._over_sftp, host))
+            return summed_up([self._with_reader(result) for result in results])
 
         args = self._arguments(batches[0])
         return answer(self, self._options["transport"], args, self._vars, over_sftp, by_module, self._job(args))
@@ -121,22 +138,26 @@ class ActionModule(ActionBase):
         (result,) = self._called([dict(file, token=token)])
         return result
 
-    def _over_sftp(self, file: Fields, host: Host) -> Fields:
-        need = need_from(file)
+    def _over_sftp(self, host: Host, source: str, files: list[Fields]) -> list[Fields]:
         options = self._options
         manner = Manner(options["accept"], self._task.check_mode, options["parents"], options["prove"])
-        if "offer" not in file:
-            why = [file["no_peer"]] if "no_peer" in file else []
-            if "package" in options["sources"]:
-                why.append(f"{file['path']}: its package cannot be unpacked over SFTP.")
-            return failed(need, " ".join(why), ["no_peer"])
 
         def log(line: str) -> None:
             _display.v(line, host=self._vars.get("inventory_hostname"))
 
+        if source == "process":
+            return held(files, manner, log, host)
+        if source == "package":
+            why = "%s: its package cannot be unpacked over SFTP."
+            return [failed(need_from(file), why % file["path"], ["no_package"]) for file in files]
+        return [
+            supply(self._delivery(file, host), manner, log, host) if "offer" in file else no_peer(file)
+            for file in files
+        ]
+
+    def _delivery(self, file: Fields, host: Host) -> Delivery:
         content = partial(_content, file.get("from_file"))
-        delivery = Delivery(need, offer_from(file["offer"]), content, file["by"], partial(new_draft, host))
-        return supply(delivery, manner, log, host)
+        return Delivery(need_from(file), offer_from(file["offer"]), content, file["by"], partial(new_draft, host))
 
     def _with_reader(self, result: Fields) -> Fields:
         """With whom the content was read from, where that is another one of those who have it."""

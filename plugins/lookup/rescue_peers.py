@@ -17,8 +17,10 @@ description:
   - M(procfs.rescue.offer_file) is to be delegated to them, in this order.
   - A content is named again for other hosts that have it, in case the one before does not give it.
 options:
-  _terms:
-    description: None are needed.
+  most:
+    description: For each content so many hosts are named at most.
+    type: int
+    default: 5
 seealso:
   - module: procfs.rescue.offer_file
 """
@@ -43,13 +45,15 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
 
-# So many hosts are asked for a content at most.
-_MOST = 5
-
 
 class LookupModule(LookupBase):
-    def run(self, terms: Any, variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:  # noqa: ARG002
-        self.set_options(var_options=variables)  # type: ignore[no-untyped-call]
+    def run(
+        self,
+        terms: Any,  # noqa: ARG002
+        variables: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> list[dict[str, Any]]:
+        self.set_options(var_options=variables, direct=kwargs)  # type: ignore[no-untyped-call]
         cache = PeerCache()
         orders = []
         for need in cache.needs():
@@ -59,7 +63,7 @@ class LookupModule(LookupBase):
             elif need["checksum"] and not cache.content(need):
                 orders.append((need, donors))
         asked: list[dict[str, Any]] = []
-        for turn in range(_MOST):
+        for turn in range(self.get_option("most")):  # type: ignore[no-untyped-call]
             by_peer: dict[str, list[Any]] = {}
             for need, peers in orders:
                 for peer in peers[turn : turn + 1]:

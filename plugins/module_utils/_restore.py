@@ -174,7 +174,8 @@ class _Rescue:
     def _tell_needs(self, jobs: Iterable[_Job]) -> None:
         """What another host, or a package, must have to be a source in place of a holder."""
         missing = ("failed", "restorable") if self.terms.look else ("failed",)
-        asked = [job for job in jobs if (job.named or job.packaged) and job.result["status"] in missing]
+        wanted = (job for job in jobs if job.named or job.packaged or self.terms.look)
+        asked = [job for job in wanted if job.result["status"] in missing]
         # A full disk is as full for another source.
         refused = (job for job in asked if job.result["status"] != "failed" or job.result["refused"])
         lost = [(job.result, *job.lost) for job in refused if job.lost is not None]

@@ -18,6 +18,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft,
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields, need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, offer_from
@@ -27,17 +28,22 @@ from ansible_collections.procfs.rescue.plugins.module_utils._supply import Deliv
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content as content_of
 
+SOURCES = ("process", "peer", "package")
+
 # How the options are checked, as AnsibleModule takes it.
 SUPPLY_SPEC: Dict[str, Any] = {
     "argument_spec": {
-        "files": {"type": "list", "elements": "dict", "required": True},
-        "sources": {"type": "list", "elements": "str", "choices": ["peer", "package"], "default": ["peer", "package"]},
+        "files": {"type": "list", "elements": "dict"},
+        "sources": {"type": "list", "elements": "str", "choices": list(SOURCES), "default": ["peer", "package"]},
         "found": {"type": "dict"},
+        "looked": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
         "prove": {"type": "bool", "default": False},
         "accept": {"type": "list", "elements": "str", "choices": list(WAIVABLE), "default": []},
         "transport": TRANSPORT,
     },
+    "mutually_exclusive": [("files", "found")],
+    "required_one_of": [("files", "found")],
 }
 
 _TOKEN = re.compile("[0-9a-f]{16}\\Z")
@@ -53,33 +59,67 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     """
     files, host = params["files"], setting.host
     manner = Manner(params["accept"], setting.check_mode, params["parents"], params["prove"])
+
+    def give(source: str, wanted: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+        if source == "process":
+            return held(wanted, manner, setting.log, host)
+        if source == "package":
+            return [_from_package(need_from(fields), manner, setting.log, host) for fields in wanted]
+        return [
+            supply(_delivery(fields, host), manner, setting.log, host) if "offer" in fields else no_peer(fields)
+            for fields in wanted
+        ]
+
     try:
         if files and "stage" in files[0]:
             return _stage(files[0]["stage"], host)
-        return summed_up([_supplied(fields, params["sources"], manner, setting.log, host) for fields in files])
+        return summed_up(in_order(files, params["sources"], give))
     except RescueError as error:
         return {"failed": True, "changed": False, "msg": DO_NOT + str(error)}
     except OSError as error:
         return {"failed": True, "changed": False, "msg": DO_NOT + "The file could not be written: %s." % fault(error)}
 
 
-def _supplied(
-    fields: Dict[str, Any], sources: List[str], manner: Manner, log: Callable[[str], None], host: Host
-) -> Dict[str, Any]:
-    """The result of the first source that has the file; else why each of them has not."""
-    need = need_from(fields)
-    results: List[Dict[str, Any]] = []
+def in_order(
+    files: List[Dict[str, Any]],
+    sources: List[str],
+    give: Callable[[str, List[Dict[str, Any]]], List[Dict[str, Any]]],
+) -> List[Dict[str, Any]]:
+    """For each of ``files`` the result of the first of ``sources`` that has it, else why each of them has not.
+
+    ``give`` tells what one source has of some files.
+    """
+    results: List[Dict[str, Any]] = [{} for _fields in files]
     for source in sources:
-        if source == "package":
-            results.append(_from_package(need, manner, log, host))
-        elif "offer" in fields:
-            results.append(supply(_delivery(fields, host), manner, log, host))
-        else:
-            results.append(failed(need, fields["no_peer"], ["no_peer"]))
-        if results[-1]["status"] != "failed":
-            return results[-1]
-    msg = " ".join(result["msg"] for result in results)
-    return dict(results[0], msg=msg, refused=[reason for result in results for reason in result["refused"]])
+        missing = [at for at, result in enumerate(results) if result.get("status", "failed") == "failed"]
+        for at, result in zip(missing, give(source, [files[at] for at in missing]) if missing else ()):
+            before = results[at]
+            if result["status"] == "failed" and before:
+                why = "%s %s" % (before["msg"], result["msg"])
+                results[at] = dict(before, msg=why, refused=[*before["refused"], *result["refused"]])
+            else:
+                results[at] = result
+    return results
+
+
+def held(files: List[Dict[str, Any]], manner: Manner, log: Callable[[str], None], host: Host) -> List[Dict[str, Any]]:
+    """What processes hold of them, in one look at the host."""
+    from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore  # most need no process again
+
+    terms = Terms(manner.accept, check_mode=manner.check_mode, parents=manner.parents, prove=manner.prove)
+    needs = [need_from(fields) for fields in files]
+    requests = [
+        dict(path_fields(need.path), checksum=need.checksum)
+        if need.witness is not None and need.witness.by == "checksum"
+        else dict(path_fields(need.path))
+        for need in needs
+    ]
+    results = restore(requests, terms, log, host)
+    return [dict(result, needs=need_fields(need)) for result, need in zip(results, needs)]
+
+
+def no_peer(fields: Dict[str, Any]) -> Dict[str, Any]:
+    return failed(need_from(fields), fields["no_peer"], ["no_peer"])
 
 
 def _stage(fields: Dict[str, Any], host: Host) -> Dict[str, Any]:

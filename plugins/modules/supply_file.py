@@ -32,23 +32,30 @@ attributes:
     support: full
 options:
   files:
-    description: The C(needs) of results of M(procfs.rescue.restore_file) or of this module.
+    description: The C(needs) of results of M(procfs.rescue.restore_file) or of this module. This or O(found) is needed.
     type: list
     elements: dict
-    required: true
   sources:
-    description: V(peer) for what other hosts offered in this run, V(package) for the installed package; what the first one has not the next one may.
+    description: V(peer) for what other hosts offered in this run, V(package) for the installed package, V(process) for processes of the host after all; what the first
+      one has not the next one may.
     type: list
     elements: str
     choices:
+      - process
       - peer
       - package
     default:
       - peer
       - package
   found:
-    description: What M(procfs.rescue.restore_file) or this module answered before. Then the answer is of all its files, and fails if any of them is missing.
+    description:
+      - What M(procfs.rescue.restore_file) or this module answered before, in place of O(files). Then what it lacks is put back, and the answer is of all its
+        files and fails if any is missing. V(changed) is of this task alone.
     type: dict
+  looked:
+    description: Whether what O(found) has as restorable is missing still, since M(procfs.rescue.restore_file) only looked (O(procfs.rescue.restore_file#module:look)).
+    type: bool
+    default: false
   parents:
     description:
       - Whether a folder that is gone is made again, with owner, group and mode as dpkg-statoverride or rpm on the host records them, else as the peer has

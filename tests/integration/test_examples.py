@@ -161,7 +161,7 @@ def test_from_host_to_host(hosts, tmp_path):
     lost = {"procfs.rescue.restore_file": {"files": [tool, packed]}, "register": "rescue_result", "ignore_errors": True}
     tasks = [lost, *examples("rescue_needs", "filter"), *examples("rescue_peers", "lookup"), *examples("offer_file")]
     tasks += [{**task, "register": "rescue_answer"} for task in examples("supply_file")]
-    tasks += [*examples("rescue_merged", "filter"), *examples("rescue_overview", "filter")]
+    tasks += [*examples("rescue_overview", "filter")]
     screen = play(tmp_path, hosts, tasks_on("h1:h2", tasks), "-e", '{"rescue_sources": ["peer"]}')
     assert "ok: [h1 -> h2(" in screen, screen
     assert f'"{tool}"' in screen and screen.count('"msg": "1 host: 1 rescued"') == 2, screen

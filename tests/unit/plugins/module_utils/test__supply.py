@@ -41,7 +41,10 @@ def knowing(path: Path, recorded: Recorded | None = None, witness: Witness | Non
     found = {} if witness is None else {os.fsencode(path): witness}
     package = {os.fsencode(path): TOOL}
     return LOCAL._replace(
-        witnesses=lambda _paths: found, installed=lambda _paths, _packages=None: package, recorded=lambda _path: recorded, **more
+        witnesses=lambda _paths: found,
+        installed=lambda _paths, _packages=None: package,
+        recorded=lambda _path: recorded,
+        **more,
     )
 
 
