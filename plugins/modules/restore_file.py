@@ -237,6 +237,11 @@ ways_closed:
   elements: str
   returned: always
   sample: []
+release:
+  description: The host's distribution and its release, such as V(debian 12).
+  type: str
+  returned: with O(offer=true)
+  sample: debian 12
 files:
   description: One result for each file, in the order in which they were asked for.
   returned: always
@@ -306,6 +311,11 @@ files:
       type: str
       returned: when restored or restorable
       sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
+    metadata_by:
+      description: Who vouches for owner and mode, V(process) for the file that was held, V(lifeline) for its record of a symlink.
+      type: str
+      returned: when restored or restorable
+      sample: process
     content_by:
       description: Who vouches for the content, V(checksum) for the user, V(package) for the package database, or V(none).
       type: str

@@ -72,6 +72,23 @@ def test_check_run_and_second_run(host, lab, hold, run_module):
 
 
 @pytest.mark.matrix
+@pytest.mark.parametrize("name", ["restore_file", "deleted_files_facts"])
+def test_what_is_piped_to_python_is_no_module_of_ansible(host, lab, hold, run_module, target_python, name):
+    """It takes a host longer to import AnsibleModule than to do the work; the answer and the log are the same."""
+    hold(HOLD, f"{lab}/one")
+    inside(host, f"{lab}/one").unlink()
+    script = f'#!/bin/sh\ncat > {lab}/piped\nexec {target_python} "$@" < {lab}/piped\n'
+    host.run(["install", "-m", "0755", "/dev/stdin", f"{lab}/python"], input=script.encode())
+    interpreter = ("-e", f"ansible_python_interpreter={lab}/python")
+    answer = run_module(name, {"path": f"{lab}/one"} if name == "restore_file" else {"limit": 0}, options=interpreter)
+    assert not answer.failed, answer.output
+    piped = inside(host, f"{lab}/piped").read_text()
+    assert "ModuleSpec" in piped and "_ANSIBALLZ_WRAPPER" not in piped
+    if name == "restore_file":
+        assert [file["status"] for file in answer.files] == ["restored"]
+
+
+@pytest.mark.matrix
 def test_many_files_one_failure_does_not_stop_the_rest(host, lab, hold, run_module):
     hold(HOLD, f"{lab}/one")
     hold(HOLD, f"{lab}/two", "r+b")
