@@ -62,9 +62,7 @@ class Agent:
         return answer
 
     def close(self) -> None:
-        assert self._ssh.stdin
-        self._ssh.stdin.close()
-        self._ssh.wait()
+        self._ssh.communicate()
 
 
 class Soak:
