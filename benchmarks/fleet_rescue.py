@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fleet import Fleet, Host
-from timing import Row
+from timing import Row, run
 
 BASH = "/usr/bin/bash"
 HOLD = [BASH, "-c", "while :; do sleep 3600; done"]
@@ -58,16 +57,22 @@ def over_sftp(rounds: int) -> list[Row]:
 
 
 def growth(rounds: int) -> list[Row]:
-    """Seconds per host, and the most memory that one process of Ansible took."""
+    """Seconds per host, and the most memory that a process of Ansible took, of a ping too."""
     rows = []
     for count in (20, 50, 100, 200):
         with Fleet(count) as fleet:
             _hold(fleet.hosts)
-            ways = {name: command for name, command in _ansible(fleet).items() if "ping" not in name}
-            found = _measured("seconds per host", fleet.hosts, ways, rounds)
-            memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-            rows += [Row("seconds per host", f"{count} hosts", row.seconds / count, 0, memory) for row in found]
-    base = next(row.seconds for row in rows if row.name == "50 hosts")
+            ping, rescue = _ansible(fleet).values()
+            run(ping)  # opens the connections
+            taken, memory = [], 0.0
+            for _round in range(rounds):
+                _each(fleet.hosts, lambda host: host.wreck(BASH))
+                seconds, peak = run(rescue)
+                taken.append(seconds)
+                memory = max(memory, peak)
+            name = f"{count} hosts, a ping takes {run(ping)[1]:.0f} MiB"
+            rows.append(Row("seconds per host", name, statistics.median(taken) / count, 0, memory))
+    base = next(row.seconds for row in rows if row.name.startswith("50 "))
     return [row._replace(ratio=row.seconds / base) for row in rows]
 
 

@@ -188,8 +188,8 @@ def test_a_host_with_busybox_alone(tmp_path: Path, play: Run) -> None:
     """No Python, no program of Debian but sshd and its SFTP server."""
     with Fleet(1) as fleet:
         (host,) = fleet.hosts
-        host.run(["cp", "/bin/busybox", "/usr/bin/shell"])
-        host.run(["usermod", "--shell", "/usr/bin/dash", "root"])
+        host.run(["ln", "-s", "busybox", "/usr/bin/ash"])
+        host.run(["usermod", "--shell", "/usr/bin/ash", "root"])
         host.run(["cp", "/bin/true", TOOL])
         before = content_of(host)
         host.spawn(["/usr/bin/busybox", "sh", "-c", f"exec 3<{TOOL}; exec busybox sleep 3600"])
@@ -202,6 +202,6 @@ def test_a_host_with_busybox_alone(tmp_path: Path, play: Run) -> None:
 
 # Deletes all programs of the host, the busybox that does it excepted.
 KEEP = (
-    "cd /usr/bin; for name in *; do case $name in busybox|dash|tool) ;; *) busybox rm -f $name ;; esac; done;"
+    "cd /usr/bin; for name in *; do case $name in busybox|ash|tool) ;; *) busybox rm -f $name ;; esac; done;"
     "cd /usr/sbin; for name in *; do [ $name = sshd ] || busybox rm -f $name; done"
 )
