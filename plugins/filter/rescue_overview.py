@@ -44,7 +44,7 @@ def rescue_overview(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _told_of(result: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
     """All that a host answered, with what the table calls it."""
     files = [{**file, "outcome": _OUTCOMES[file["status"]]} for file in result.get("files", [])]
-    changed = any(file["changed"] for file in result.get("files", []))
+    changed = any(file.get("changed") for file in result.get("files", []))
     return {**result, "changed": changed, "outcome": host["outcome"], "reason": host["reason"], "files": files}
 
 

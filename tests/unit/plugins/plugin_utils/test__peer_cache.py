@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from ansible import constants
+from ansible.plugins.loader import lookup_loader
 
-from ansible_collections.procfs.rescue.plugins.lookup.rescue_peers import LookupModule
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.plugin_utils import _peer_cache
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
@@ -156,9 +156,9 @@ def test_which_hosts_are_asked(cache: PeerCache) -> None:
     lost(cache, "n3", checksum="md5:00")
     alive(cache, "a", "b")
     alive(cache, "c", checksum="md5:00")
-    asked = LookupModule().run([])  # type: ignore[no-untyped-call]
+    asked = lookup_loader.get("procfs.rescue.rescue_peers").run([])
     assert sorted(one["peer"] for one in asked) == ["a", "b", "c"]
     assert {one["peer"]: [need["checksum"] for need in one["needs"]] for one in asked}["c"] == ["md5:00"]
     with cache.new_content(NEED, "a") as file:
         file.write(b"abc")
-    assert [one["peer"] for one in LookupModule().run([])] == ["c"]  # type: ignore[no-untyped-call]
+    assert [one["peer"] for one in lookup_loader.get("procfs.rescue.rescue_peers").run([])] == ["c"]
