@@ -31,7 +31,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import (
     path_bytes,
     printable,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._options import SOURCE_SPEC as SOURCE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import parsed_checksum
 
 

@@ -55,7 +55,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Target,
     Witness,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._options import TRANSPORT as TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._pin import keep_open
 from ansible_collections.procfs.rescue.plugins.module_utils._prove import does_start

@@ -36,8 +36,9 @@ options:
     type: list
     elements: dict
   sources:
-    description: V(peer) for what other hosts offered in this run, V(package) for the installed package, V(process) for processes of the host after all; what the first
-      one has not the next one may.
+    description:
+      - V(peer) for what other hosts offered in this run, V(package) for the installed package, V(process) for processes of the host after all.
+      - What the first one has not the next one may.
     type: list
     elements: str
     choices:
@@ -53,7 +54,9 @@ options:
         files and fails if any is missing. V(changed) is of this task alone.
     type: dict
   looked:
-    description: Whether what O(found) has as restorable is missing still, since M(procfs.rescue.restore_file) only looked (O(procfs.rescue.restore_file#module:look)).
+    description:
+      - Whether what O(found) has as restorable is missing still, since M(procfs.rescue.restore_file) only looked
+        (O(procfs.rescue.restore_file#module:look)).
     type: bool
     default: false
   parents:

@@ -20,7 +20,7 @@ import yaml
 
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
-from integration.rescues import rescue, tool  # noqa: F401  (fixtures)
+from integration.rescues import rescue, tool  # noqa: F401  # pylint: disable=unused-import
 
 CALLBACKS = str(Path(__file__).parent / "callback")
 

@@ -40,7 +40,7 @@ def complaints(value: Any, about: dict[str, Any], path: str) -> Iterator[str]:
         if "null" not in f"{about['description']} {about['returned']}".lower():
             yield f"{path} is null"
         return
-    if type(value) is not TYPES[about["type"]]:
+    if value.__class__ is not TYPES[about["type"]]:  # True is an int as well
         yield f"{path} is a {type(value).__name__}, no {about['type']}"
     elif isinstance(value, list):
         for number, one in enumerate(value):
