@@ -57,7 +57,7 @@ class Evidence:
     def written(self, sha256: str, size: int) -> Iterator[BinaryIO]:
         """A file for the content, which gets its name at the end. What was written when one is killed is used by the
         next. Raises BusyError where somebody else writes it, DifferentError where it is there by now."""
-        # pylint: disable-next=contextmanager-generator-missing-cleanup  (it is left whatever happens)
+        # pylint: disable-next=contextmanager-generator-missing-cleanup
         with self._content(sha256).written(_READ_ONLY, resume=True) as file:
             if self.has(sha256, size):  # since the look before
                 raise DifferentError(_IS_THERE)
