@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         try:
             options = with_sizes(self.validate_argument_spec(**FACTS_SPEC)[1], "min_size")
         except RescueError as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(str(error)) from None
 
         def over_sftp(host: Host) -> dict[str, Any]:
             return run(options, Setting(self._task.check_mode, self._task.diff, lambda _line: None, host))

@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         try:
             options = checked(self.validate_argument_spec(**RESTORE_SPEC)[1])
         except RescueError as error:
-            raise AnsibleActionFail(DO_NOT + str(error)) from error
+            raise AnsibleActionFail(DO_NOT + str(error)) from None
 
         def over_sftp(host: Host) -> dict[str, Any]:
             def log(line: str) -> None:
