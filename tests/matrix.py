@@ -105,8 +105,8 @@ def with_pytest(release: str, programs: Path, python: str) -> Path:
         (sent,) = (folder / "lib").glob("python*/site-packages")
         (sent / "ansible").mkdir()
         (sent / "ansible" / "__init__.py").touch()
-        for name in "release.py", "module_utils":
-            (sent / "ansible" / name).symlink_to(core / name)
+        shutil.copy(core / "release.py", sent / "ansible")
+        shutil.copytree(core / "module_utils", sent / "ansible" / "module_utils")
     return folder / "bin" / "python"
 
 

@@ -146,7 +146,9 @@ def _answer_one(child: int, listener: int, memory: int, decide: Decide) -> None:
         if decision == KILL:
             os.kill(child, signal.SIGKILL)
             return
-        answer = (0, 0, _CONTINUE) if decision is None else (0, -decision, 0)
+        answer = (0, 0, _CONTINUE)
+        if decision is not None:
+            answer = (0, -decision, 0)
         fcntl.ioctl(listener, _SEND, _RESPONSE.pack(cookie, *answer))
     except FileNotFoundError:  # it was killed meanwhile
         return
