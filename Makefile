@@ -62,7 +62,8 @@ fuzz: prepare ## More than 100,000 hostile names and contents of /proc: SEED=1
 	@$(in_venv) python tests/fuzz.py $(or $(SEED),1)
 
 coverage: prepare ## How much of the plugins the unit tests reach, by branch
-	$(in_venv) pytest -q --cov=plugins --cov-branch --cov-report=term --cov-report=html:.work/coverage tests/unit
+	mkdir -p .work
+	$(in_venv) COVERAGE_FILE=.work/coverage.sqlite pytest -q --cov=plugins --cov-branch --cov-report=term --cov-report=html:.work/coverage tests/unit
 
 mutants: prepare ## Change the judge, verify and publish steps bit by bit: do their unit tests notice?
 	@$(in_venv) python tests/mutants.py
