@@ -100,7 +100,7 @@ class _Job:
         # Its place, and who says what belongs there, where it is not there.
         self.lost: Optional[Tuple[bytes, Optional[Witness]]] = None
         self.asked: Optional[bytes] = None
-        # What other hosts could get of it while it has no name.
+        # What other hosts could get of it, as was found when it was restored or only looked at.
         self.offer: Optional[Offer] = None
         self.result: Result = {}
 
@@ -367,8 +367,9 @@ class _Rescue:
             outcome = put_back(
                 Order(candidate, source, target, job.wish.in_place, witness, self.terms, self.swept, self.host)
             )
-            if self.terms.offer and outcome.status == "restorable" and witness and outcome.content_by == witness.by:
-                job.offer = described(source, target.path, candidate.sighting.link, self.host)
+            if self.terms.offer and witness and outcome.content_by == witness.by and not outcome.dropped:
+                where = printable(target.path) if outcome.status == "restored" else candidate.sighting.link
+                job.offer = described(source, target.path, where, self.host)
         result = self._told(job, target, candidate, outcome)
         if self.terms.prove and outcome.status == "restored" and (job.named or job.packaged):
             prove(result, target.path, self.host)
