@@ -95,7 +95,7 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
                 "rsync, of an ordinary file": stage.rsync(),
             }
             watch = partial(_peaks, host)
-            rows = measured(f"{gib} GiB of {content}, {rounds} rounds", commands, rounds, watch)
+            rows = measured(f"{gib} GiB of {content}, {rounds} rounds", commands, rounds, watch=watch)
             if gib == 1 and content != "zeros":  # what is left of one on the host when its time is over goes on there
                 for name, command in _other_ways(stage, link):
                     rows += _at_most_once(rows[0], name, command, watch)
@@ -105,7 +105,8 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
 
 
 def _other_ways(stage: _Stage, link: str) -> Iterator[tuple[str, list[str]]]:
-    paramiko = {"ansible_connection": "ansible.builtin.paramiko_ssh", "ansible_paramiko_host_key_checking": False}
+    paramiko: dict[str, Any] = {"ansible_connection": "ansible.builtin.paramiko_ssh"}
+    paramiko["ansible_paramiko_host_key_checking"] = False
     yield "fetch_file in pieces, as with a become password", stage.ours(link, ansible_become_password="none is asked")
     yield "fetch_file over SFTP, as root", stage.ours(link, transport="sftp", user="root", become=False)
     yield "fetch_file over paramiko_ssh", stage.ours(link, **paramiko)
@@ -116,8 +117,8 @@ def _other_ways(stage: _Stage, link: str) -> Iterator[tuple[str, list[str]]]:
     with open(copy, "rb") as local:
         os.unlink(copy)
         own = f"/proc/{os.getpid()}/fd/{local.fileno()}"
-        python = "/usr/bin/python3"
-        settings = {"ansible_connection": "local", "ansible_python_interpreter": python, "ansible_become": False}
+        settings: dict[str, Any] = {"ansible_connection": "local", "ansible_become": False}
+        settings["ansible_python_interpreter"] = "/usr/bin/python3"
         yield "fetch_file over the local connection", stage.ours(own, **settings)
     fetch = stage.play(FETCH, {"src": ORDINARY, "dest": stage.into, "flat": True})
     with tempfile.TemporaryDirectory() as packages:
@@ -153,7 +154,7 @@ def _many(rounds: int) -> list[Row]:
             "a play that pings": stage.play("ansible.builtin.ping", {}),
             "rsync, of ordinary files": stage.rsync(),
         }
-        return measured(f"1,000 files of 1 MiB, {rounds} rounds", commands, rounds, partial(_peaks, host))
+        return measured(f"1,000 files of 1 MiB, {rounds} rounds", commands, rounds, watch=partial(_peaks, host))
 
 
 def _at_most_once(floor: Row, name: str, command: list[str], watch: Watch) -> list[Row]:

@@ -76,6 +76,29 @@ def growth(rounds: int) -> list[Row]:
     return [row._replace(ratio=row.seconds / base) for row in rows]
 
 
+def settings(rounds: int) -> list[Row]:
+    """What each setting of Ansible is worth: a play with the role, with one of them as it is by default."""
+    with Fleet(50) as fleet, TemporaryDirectory() as folder:
+        _hold(fleet.hosts)
+        program, _playbook, *options = _ansible(fleet)["rescue playbook"]
+        at = options.index("--forks")
+        plays = {}
+        for facts in False, True:
+            play = {"hosts": "all", "gather_facts": facts, "roles": ["procfs.rescue.rescue"]}
+            plays[facts] = str(Path(folder, f"facts-{facts}.yml"))
+            Path(plays[facts]).write_text(json.dumps([play]))
+        alone = json.dumps({"ansible_ssh_args": "-o ControlMaster=no -o ControlPath=none"})
+        files = json.dumps({"ansible_pipelining": False})
+        ways = {
+            "a play with the role, 50 forks, connections kept, no facts": [program, plays[False], *options],
+            "facts are gathered": [program, plays[True], *options],
+            "no pipelining": [program, plays[False], *options, "-e", files],
+            "5 forks": [program, plays[False], *options[:at], *options[at + 2 :]],
+            "no connection is kept (no ControlPersist)": [program, plays[False], *options, "-e", alone],
+        }
+        return _measured("Settings, 50 hosts, all of them hold it", fleet.hosts, ways, rounds)
+
+
 def _hold(hosts: list[Host]) -> None:
     for host in hosts:
         host.spawn(HOLD)

@@ -30,7 +30,10 @@ LESS, MORE = map(int, os.environ.get("RESTORE_MIB", "64,1024").split(","))
 SPARSE = 1024 * int(os.environ.get("SPARSE_GIB", "8"))
 # To hash 1 TiB twice on either side takes about an hour: it has a benchmark of its own.
 HUGE = 1024 * int(os.environ.get("HUGE_GIB", "1024"))
-MODULES = Path(__file__).parents[1] / "plugins/modules"
+ROOT = Path(__file__).parents[1]
+MODULES = ROOT / "plugins/modules"
+# What is made here must not be taken for part of the repository: 1 TiB may be in it.
+WORK = ROOT / ".work"
 
 
 def dense(folder: Path, mib: int) -> list[Path]:
@@ -74,14 +77,11 @@ CASES: dict[str, Callable[[Path, int], list[Path]]] = {
     "empty": empty,
 }
 
-# One sync for all of them, where the module makes each last before it says so.
+# One cp and one sync for all of them: the files are called as the descriptors are numbered that hold them.
 FLOOR = """
-while read -r link path; do
-  cp --sparse=always --reflink=auto "$link" "$path"
-  echo "$path" >> "$0"
-done
-xargs sync < "$0"
-sync -f "$0"
+cd "$0"
+xargs cp --sparse=always --reflink=auto -t .
+sync -f .
 """
 
 
@@ -90,11 +90,14 @@ def main(place: str, case: str, mib: str, way: str) -> None:
     paths = CASES[case](folder, int(mib))
     os.sync()
     held = [os.open(path, os.O_RDONLY) for path in paths]
+    paths = [path.rename(folder / str(fd)) for path, fd in zip(paths, held, strict=True)]
     for path in paths:
         path.unlink()
     started = time.monotonic()
     if way == "floor":
         floor(folder, paths, held)
+    elif way == "piped":
+        piped(paths)
     else:
         module(paths)
     seconds = time.monotonic() - started
@@ -106,8 +109,8 @@ def main(place: str, case: str, mib: str, way: str) -> None:
 
 
 def floor(folder: Path, paths: list[Path], held: list[int]) -> None:
-    pairs = "".join(f"/proc/{os.getpid()}/fd/{fd} {path}\n" for fd, path in zip(held, paths, strict=True))
-    subprocess.run(["bash", "-c", FLOOR, folder / "list"], input=pairs, text=True, check=True)
+    links = "".join(f"/proc/{os.getpid()}/fd/{fd}\n" for fd in held)
+    subprocess.run(["sh", "-c", FLOOR, folder], input=links, text=True, check=True)
     for fd, path in zip(held, paths, strict=True):
         with open(f"/proc/self/fd/{fd}", "rb") as source, open(path, "rb") as copy:
             assert digest(source) == digest(copy)
@@ -140,18 +143,38 @@ def module(paths: list[Path]) -> None:
     assert statuses == ({"restored"} if paths else set()), done.stdout
 
 
+def piped(paths: list[Path]) -> None:
+    """As it is started where modules are piped to Python: without AnsibleModule."""
+    from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+    from ansible_collections.procfs.rescue.plugins.module_utils._restore_spec import RESTORE_SPEC, checked
+
+    options = ArgumentSpecValidator(RESTORE_SPEC["argument_spec"]).validate({"files": list(map(str, paths))})
+    start = "import sys, json\nfrom ansible_collections.procfs.rescue.plugins.module_utils._task import main\n"
+    start += "main('restore', json.load(sys.stdin), check_mode=False, diff=False, logs=True)"
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        input=json.dumps(checked(options.validated_parameters)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert {file["status"] for file in json.loads(done.stdout)["files"]} == {"restored"}, done.stdout
+
+
 def program(place: Path, case: str, mib: int, way: str = "module") -> list[str]:
     return [sys.executable, __file__, str(place), case, str(mib), way]
 
 
 @contextmanager
 def on_ext4() -> Iterator[Path]:
+    WORK.mkdir(exist_ok=True)
     kind = subprocess.check_output(
-        ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", "."], text=True
+        ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", WORK], text=True
     ).strip()
     if kind != "ext4":
         sys.exit(f"This folder is on {kind}: run the benchmark in one on ext4, or its name would be wrong.")
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
+    with tempfile.TemporaryDirectory(dir=WORK) as place:
         yield Path(place)
 
 
@@ -171,7 +194,9 @@ def against_floor(where: Where, case: str, mib: int, what: str, warm_up: bool = 
                 "cp, sync, two hashes (floor)": program(place, case, mib, "floor"),
                 "restore_file": program(place, case, mib),
             }
-            return measured(what, commands, rounds, warm_up)
+            if case == "small":
+                commands["restore_file, piped to Python"] = program(place, case, mib, "piped")
+            return measured(what, commands, rounds, warm_up=warm_up)
 
     return compare
 
@@ -188,8 +213,10 @@ def by_size(where: Where, case: str, what: str) -> Callable[[int], list[Row]]:
 
 def memory(rounds: int) -> list[Row]:
     """The peak of the largest process, of which the empty module's is taken off."""
-    cases = {"the empty module (ping)": ("empty", 0), f"{SMALL:,} files": ("small", 0)}
-    cases.update({f"{mib} MiB": ("dense", mib) for mib in (LESS, MORE)})
+    cases = {"the empty module (ping)": ("empty", 0, "module")}
+    cases.update({f"{mib} MiB": ("dense", mib, "module") for mib in (LESS, MORE)})
+    cases[f"{SMALL:,} files"] = ("small", 0, "module")
+    cases[f"{SMALL:,} files, piped to Python"] = ("small", 0, "piped")
     with on_ext4() as place:
         commands = {name: program(place, *case) for name, case in cases.items()}
         ping, *others = measured("Memory on ext4, above that of the empty module", commands, rounds)
@@ -215,7 +242,7 @@ HUGE_BENCHMARKS = [
 @contextmanager
 def volume(kind: str) -> Iterator[Path]:
     """A new file system on a loop device."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
         image, place = Path(folder, "image"), Path(folder, "place")
         with open(image, "wb") as file:
             file.truncate(4 * GIB)

@@ -19,7 +19,13 @@ from timing import Row
 BENCHMARKS: dict[str, list[Callable[[int], list[Row]]]] = {
     "scan": [scan.main, scan.growth, scan.neighbour],
     "facts": [facts.main],
-    "fleet": [fleet_rescue.main, fleet_rescue.few_hold, fleet_rescue.over_sftp, fleet_rescue.growth],
+    "fleet": [
+        fleet_rescue.main,
+        fleet_rescue.few_hold,
+        fleet_rescue.over_sftp,
+        fleet_rescue.settings,
+        fleet_rescue.growth,
+    ],
     "restore": restore.BENCHMARKS,
     "restore-huge": restore.HUGE_BENCHMARKS,
     "fetch": fetch.BENCHMARKS,

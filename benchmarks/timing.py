@@ -48,7 +48,7 @@ Watch = Callable[[], AbstractContextManager[list[float]]]
 
 
 def measured(
-    what: str, commands: dict[str, list[str]], rounds: int, warm_up: bool = True, watch: Watch | None = None
+    what: str, commands: dict[str, list[str]], rounds: int, *, warm_up: bool = True, watch: Watch | None = None
 ) -> list[Row]:
     taken: dict[str, list[float]] = {name: [] for name in commands}
     memory = dict.fromkeys(commands, 0.0)

@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> None:
 
 
 def build(source: Path, into: Path) -> Path:
+    WORK.mkdir(parents=True, exist_ok=True)
     run(["ansible-galaxy", "collection", "build", "--output-path", str(into), str(source)])
     (artifact,) = into.glob("procfs-rescue-*.tar.gz")
     return artifact

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ def build(
         link.symlink_to(target)
     control = top / "DEBIAN"
     control.mkdir()
-    (control / "md5sums").write_text(sums)
+    (control / "md5sums").write_bytes(os.fsencode(sums))  # names need not be UTF-8
     (control / "control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\n"
         "Description: a test\n"

@@ -16,7 +16,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,22 +51,41 @@ CORES = (
 ON_HOSTS = ("tests/unit/plugins/module_utils", "tests/unit/plugins/modules")
 ON_CONTROLLER = ("tests/unit/plugins",)
 
+# What the unit tests need.
+OF_TESTS = ["hypothesis", "pytest", "pyyaml"]
+
 # The last that run with 3.6; not every index tells pip so.
 LAST = """
     attrs==22.2.0 hypothesis==6.31.6 importlib-metadata==4.8.3 iniconfig==1.1.1 packaging==21.3 pluggy==1.0.0 py==1.11.0
-    pyparsing==3.0.7 pytest==7.0.1 sortedcontainers==2.4.0 tomli==1.2.3 typing-extensions==4.1.1 zipp==3.6.0
+    pyparsing==3.0.7 pytest==7.0.1 pyyaml==5.4.1 sortedcontainers==2.4.0 tomli==1.2.3 typing-extensions==4.1.1
+    zipp==3.6.0
 """
+
+# Most tests wait most of the time.
+SIDE_BY_SIDE = 2 * len(os.sched_getaffinity(0))
+
+# Each run of unit tests gets a /proc of its own, where the holders of the others are not seen, and is not its init.
+OWN_PROC = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", '"$@"; exit', "sh")
+
+# It has one folder to work in.
+_SANITY = threading.Lock()
 
 HEADER = ["ansible-core", "Python", "sanity", "unit tests", "hosts' Python", "unit tests", "on hosts"]
 ABSENT = "not tried: no such Python here"
 
 
 def main(releases: list[str]) -> int:
+    unknown = [release for release in releases if release not in {core.release for core in CORES}]
+    if unknown:
+        known = ", ".join(core.release for core in CORES)
+        print(f"Not in the matrix: {', '.join(unknown)}. It has {known}.", file=sys.stderr)
+        return 2
+    cores = [core for core in CORES if not releases or core.release in releases]
     rows: list[list[str]] = []
-    for core in CORES:
-        if not releases or core.release in releases:
-            rows += tried(core)
-            print("  ".join(rows[-1]), flush=True)
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        for of_one in pool.map(tried, cores):
+            rows += of_one
+            print(*map("  ".join, of_one), sep="\n", flush=True)
     widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
     print()
     for row in [HEADER, *rows]:
@@ -71,6 +94,15 @@ def main(releases: list[str]) -> int:
 
 
 def tried(core: Core) -> list[list[str]]:
+    """Its rows; what could not even begin is one of them, and the other releases have theirs."""
+    try:
+        return rows_of(core)
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is told)
+        traceback.print_exc()
+        return [[core.release, "", f"FAILED: {type(error).__name__}, see above", "", "", "", ""]]
+
+
+def rows_of(core: Core) -> list[list[str]]:
     controller = next(filter(None, map(interpreter, core.controllers)), None)
     if controller is None:
         return [[core.release, " or ".join(core.controllers), ABSENT, "", "", "", ""]]
@@ -92,7 +124,7 @@ def installed(release: str, python: str) -> Path:
     """The folder of the programs of that ansible-core, beside what its unit tests need."""
     folder = WORK / release
     if not (folder / "bin" / "pytest").exists():
-        make_venv(folder, python, [f"ansible-core=={release}", "hypothesis", "paramiko", "pygal", "pytest"])
+        make_venv(folder, python, [f"ansible-core=={release}", *OF_TESTS, "paramiko", "pygal"])
     return folder / "bin"
 
 
@@ -100,7 +132,7 @@ def with_pytest(release: str, programs: Path, python: str) -> Path:
     """A Python like that of a host, with pytest and of ansible-core what is sent to hosts."""
     folder = WORK / f"{release}-{version_of(python)}"
     if not (folder / "bin" / "pytest").exists():
-        make_venv(folder, python, LAST.split() if version_of(python).startswith("3.6.") else ["hypothesis", "pytest"])
+        make_venv(folder, python, LAST.split() if version_of(python).startswith("3.6.") else OF_TESTS)
         (core,) = (programs.parent / "lib").glob("python*/site-packages/ansible")
         (sent,) = (folder / "lib").glob("python*/site-packages")
         (sent / "ansible").mkdir()
@@ -118,20 +150,29 @@ def make_venv(folder: Path, python: str, packages: list[str]) -> None:
 
 def sanity(programs: Path) -> str:
     command = [str(programs / "python"), str(ROOT / "tests" / "sanity" / "run.py")]
-    done = ran(command, ROOT, {"PYTHONPATH": str(ROOT / "tests")})
-    return "FAILED" if done.returncode else "passed"
+    with _SANITY:
+        done = ran(command, ROOT, {"PYTHONPATH": str(ROOT / "tests")})
+    if done.returncode:
+        return "FAILED"
+    # Of a Python that it does not find it only warns.
+    absent = set(re.findall(r"Skipping .* on Python (\S+) because it could not be found", done.stdout + done.stderr))
+    return f"passed, without {' and '.join(sorted(absent, key=by_number))}" if absent else "passed"
+
+
+def by_number(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def units(python: Path, tests: tuple[str, ...]) -> str:
-    tree = WORK / "tree"
-    copy(tree, future if version_of(str(python)).startswith("3.6.") else str)
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-    return outcome(ran(command, tree, {"PYTHONPATH": str(tree / "collections"), "PYTHONDONTWRITEBYTECODE": "1"}))
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        copy(tree, future if version_of(str(python)).startswith("3.6.") else str)
+        command = [*OWN_PROC, str(python), *pytest_in(folder), *tests]
+        return outcome(ran(command, tree, {"PYTHONPATH": str(tree / "collections"), "PYTHONDONTWRITEBYTECODE": "1"}))
 
 
 def copy(tree: Path, converted: Callable[[str], str]) -> None:
     """What the unit tests need of the repository."""
-    shutil.rmtree(tree, ignore_errors=True)
     for folder in "plugins", "roles", "tests":
         shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in "galaxy.yml", "pyproject.toml":
@@ -156,8 +197,13 @@ def future(text: str) -> str:
 
 
 def on_hosts(programs: Path, target: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "matrix", "tests/integration"]
-    return outcome(ran(command, ROOT, {"ANSIBLE_PROGRAMS": str(programs), "TARGET_PYTHON": target}))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, *pytest_in(folder), "-m", "matrix", "tests/integration"]
+        return outcome(ran(command, ROOT, {"ANSIBLE_PROGRAMS": str(programs), "TARGET_PYTHON": target}))
+
+
+def pytest_in(folder: str) -> tuple[str, ...]:
+    return ("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/t")
 
 
 def ran(command: list[str], folder: Path, more: dict[str, str]) -> subprocess.CompletedProcess[str]:

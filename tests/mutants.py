@@ -19,7 +19,17 @@ from cosmic_ray.work_item import TestOutcome
 ROOT = Path(__file__).resolve().parents[1]
 # A copy: whoever stops this must not find a mutant in the working tree.
 WORK = ROOT / ".work" / "mutants"
-STEPS = ("judge", "publish", "verify")
+# Whose unit tests are to notice.
+STEPS = {
+    "judge": ["judge"],
+    "choose": ["choose"],
+    "may_free": ["may_free"],
+    "draft": ["draft", "publish"],
+    "hidden": ["draft", "publish"],
+    "publish": ["publish"],
+    "parents": ["parents"],
+    "verify": ["verify"],
+}
 WANTED = 85
 CONFIG = """
 [cosmic-ray]
@@ -69,9 +79,8 @@ def copy() -> None:
 
 
 def mutate(step: str) -> Told:
-    tests = " ".join(
-        str(path.relative_to(WORK)) for path in sorted(WORK.glob(f"tests/unit/plugins/*/test__{step}*.py"))
-    )
+    found = [path for name in STEPS[step] for path in sorted(WORK.glob(f"tests/unit/plugins/*/test__{name}*.py"))]
+    tests = " ".join(str(path.relative_to(WORK)) for path in found)
     (WORK / "mutants.toml").write_text(CONFIG.format(step=step, tests=tests, python=sys.executable), encoding="utf-8")
     session = WORK / f"{step}.sqlite"
     cosmic_ray("init", "mutants.toml", session.name)

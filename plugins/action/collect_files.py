@@ -24,6 +24,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NO
 from ansible_collections.procfs.rescue.plugins.plugin_utils._content import Content
 from ansible_collections.procfs.rescue.plugins.plugin_utils._evidence import SEAL, Evidence
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import BusyError, DifferentError
+from ansible_collections.procfs.rescue.plugins.plugin_utils._progress import Progress, say
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver
 
 # How many files one call of the module sends, and how many bytes: others may wait for one of them.
@@ -43,26 +44,36 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._vars = task_vars or {}
-        self._content = Content(self, self._vars)
+        self._progress = Progress(str(self._vars.get("inventory_hostname")), say)
+        self._content = Content(self, self._vars, self._progress)
         options = self.validate_argument_spec(argument_spec=COLLECT_SPEC)[1]
         evidence = Evidence(os.fsencode(os.path.abspath(os.path.expanduser(options["dest"]))))
         try:
-            if options["seal"]:
-                return dict(result, **self._sealed(evidence, options["results"]))
-            evidence.check(self._vars["inventory_hostname"])
-            if not options["allow_tmp"] and not self._is_pipelining_enabled("new"):
-                return dict(result, failed=True, msg=_NO_PIPELINING)
-            asked = time.time()
-            told = self._execute_module(module_args=self._task.args, task_vars=self._vars)
-            if told.get("failed"):
-                return dict(result, **told)
-            return dict(result, **self._collected(evidence, told, asked, time.time()))
+            with self._progress:
+                return dict(result, **self._run(evidence, options))
         except RescueError as error:
             return dict(result, failed=True, msg=f"{DO_NOT}{error}")
         except OSError as error:
             return dict(result, failed=True, msg=f"{DO_NOT}The evidence could not be written here: {fault(error)}.")
 
-    def _collected(self, evidence: Evidence, told: dict[str, Any], asked: float, answered: float) -> dict[str, Any]:
+    def _run(self, evidence: Evidence, options: dict[str, Any]) -> dict[str, Any]:
+        if options["seal"]:
+            return self._sealed(evidence, options["results"])
+        evidence.check(self._vars["inventory_hostname"])
+        if not options["allow_tmp"] and not self._is_pipelining_enabled("new"):
+            return {"failed": True, "msg": _NO_PIPELINING}
+        asked = time.time()
+        self._progress.waits("looking for deleted files and computing their digests")
+        with self._content.in_memory():
+            told: dict[str, Any] = self._execute_module(module_args=self._task.args, task_vars=self._vars)
+        if told.get("failed"):
+            return told
+        filters = {name: options[name] for name in _FILTERS}
+        return self._collected(evidence, told, filters, asked, time.time())
+
+    def _collected(
+        self, evidence: Evidence, told: dict[str, Any], filters: dict[str, Any], asked: float, answered: float
+    ) -> dict[str, Any]:
         """``asked`` and ``answered`` are when, by the clock of the controller."""
         try:
             new = self._fetched(evidence, told["files"])
@@ -70,36 +81,48 @@ class ActionModule(ActionBase):
             self._let_go(told["keeper"])
         for file in told["files"]:
             del file["kept"]
+            if file["content"] is None:
+                file["consistent"] = None
         unread = [file for file in told["files"] if file["content"] is None]
+        name = self._vars["inventory_hostname"]
+        # What is known here goes last: the host may be an intruder's, and say that it is another one.
         host = {
-            "record": "host",
-            "name": self._vars["inventory_hostname"],
-            "address": self._get_remote_addr(self._vars),
             **told["host"],
+            "record": "host",
+            "name": name,
+            "address": self._get_remote_addr(self._vars),
             # The host answered in between: what its clock says more than ours lies between these.
             "clock_ahead_at_least": told["ended"] - answered,
             "clock_ahead_at_most": told["began"] - asked,
             "collected": asked,
             "collection": _version(),
-            **{name: told[name] for name in _OF_THE_SCAN},
+            "filters": filters,
+            **{field: told[field] for field in _OF_THE_SCAN},
         }
-        records = [host, *({"record": "file", **file} for file in told["files"])]
-        manifest = evidence.manifest(host["name"], records)
+        manifest = evidence.manifest(name, [host, *({**file, "record": "file"} for file in told["files"])])
         return {
             "changed": True,
             "manifest": manifest,
+            "filters": filters,
             "files": len(told["files"]),
             "contents": len({file["content"] for file in told["files"]} - {None}),
             "new_contents": new,
             "complete": told["complete"] and not unread,
             "unread": [f"{file['path']}: {file['unread']}" for file in unread],
-            **{name: told[name] for name in _OF_THE_SCAN if name != "complete"},
+            **{field: told[field] for field in _OF_THE_SCAN if field != "complete"},
         }
 
     def _fetched(self, evidence: Evidence, files: list[dict[str, Any]]) -> int:
         """Sets ``content`` of each, or ``unread``; how many contents are new."""
         new = 0
-        for batch in _batches(evidence, files):
+        missing = _missing(evidence, files)
+        self._progress.begins(f"{len(missing)} contents", sum(file["size"] for file in missing))
+        self._before: dict[str, int] = {}
+        total = 0
+        for file in missing:
+            self._before[file["digests"]["sha256"]] = total
+            total += file["size"]
+        for batch in _batches(missing):
             new += self._streamed(evidence, batch)
         for file in files:
             file["content"] = None
@@ -121,8 +144,8 @@ class ActionModule(ActionBase):
             for file, stack, receiver in begun:
                 try:
                     with stack:
-                        receiver.stream(stream)
-                        _compare(file, receiver)
+                        end = receiver.stream(stream, file["size"])
+                        _compare(file, receiver, end["changed"])
                     new.append(file)
                 except RescueError as error:
                     file["unread"] = str(error)
@@ -132,7 +155,7 @@ class ActionModule(ActionBase):
                 stack = ExitStack()
                 with suppress(BusyError, DifferentError):  # others bring it, or have brought it
                     opened = stack.enter_context(evidence.written(file["digests"]["sha256"], file["size"]))
-                    begun.append((file, stack, Receiver(opened, _say_nothing)))
+                    begun.append((file, stack, self._receiver(file, opened)))
             wanted = [
                 {"sources": _sources(file), "size": file["size"], "kept": receiver.kept}
                 for file, _stack, receiver in begun
@@ -149,19 +172,24 @@ class ActionModule(ActionBase):
                     raise BrokenStreamError
         return len(new)
 
+    def _receiver(self, file: dict[str, Any], stream: BinaryIO) -> Receiver:
+        """It tells how far all of what is missing is."""
+        before = self._before.get(file["digests"]["sha256"], 0)
+        return Receiver(stream, lambda offset: self._progress.at(before + offset))
+
     def _write(self, file: dict[str, Any], stream: BinaryIO) -> None:
-        receiver = Receiver(stream, _say_nothing)
+        receiver = self._receiver(file, stream)
         *others, last = _sources(file)
         try:
             for source in others:
                 with suppress(RescueError):
-                    self._content.transfer(dict(file, source=source, checksum=_checksum(file)), receiver)
+                    changed = self._content.transfer(dict(file, source=source, checksum=_checksum(file)), receiver)[2]
                     break
             else:
-                self._content.transfer(dict(file, source=last, checksum=_checksum(file)), receiver)
+                changed = self._content.transfer(dict(file, source=last, checksum=_checksum(file)), receiver)[2]
         except (AnsibleConnectionFailure, BrokenStreamError) as error:
             raise RescueError(f"The transfer broke off: {error}") from error
-        _compare(file, receiver)
+        _compare(file, receiver, changed)
 
     def _let_go(self, keeper: dict[str, Any] | None) -> None:
         """Of what a process there keeps open for us; it ends by itself, later."""
@@ -181,34 +209,39 @@ class ActionModule(ActionBase):
                     "hosts": {name: _outcome(told) for name, told in results.items()},
                 }
             )
-        count = evidence.seal()
+        count = evidence.seal(self._progress)
         return {"changed": True, "sealed": count, "seal": os.fsdecode(os.path.join(evidence.dest, SEAL))}
 
 
 def _outcome(told: dict[str, Any]) -> dict[str, Any]:
     """Of what the task gave on a host."""
-    state = next((word for word in ("unreachable", "failed") if told.get(word)), None)
-    if state is None:
-        state = "collected" if "manifest" in told else "not asked"
-    kept = ("msg", "manifest", "files", "contents", "complete", "unread")
-    return {"state": state, **{name: told[name] for name in kept if name in told}}
+    for state in ("unreachable", "failed"):
+        if told.get(state):  # then the rest of it may be the host's own
+            return {"state": state, **{name: told[name] for name in ("msg",) if name in told}}
+    if "manifest" not in told:
+        return {"state": "not asked"}
+    kept = ("manifest", "filters", "files", "contents", "new_contents", "complete", "unread")
+    return {"state": "collected", **{name: told[name] for name in kept}}
 
 
-def _batches(evidence: Evidence, files: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """What is not in the folder yet, each content once, in the order of the files."""
-    seen = set()
-    batch: list[dict[str, Any]] = []
+def _missing(evidence: Evidence, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is not in the folder yet, each content once, in the order of the files. Sets ``unread`` of what is none."""
+    found: dict[str, dict[str, Any]] = {}
     for file in files:
         if file["digests"] is None:
             continue
         sha256 = file["digests"]["sha256"]
         try:
-            if sha256 in seen or evidence.has(sha256, file["size"]):
-                continue
+            if not evidence.has(sha256, file["size"]):
+                found.setdefault(sha256, file)
         except RescueError as error:
             file["unread"] = str(error)
-            continue
-        seen.add(sha256)
+    return list(found.values())
+
+
+def _batches(files: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for file in files:
         if batch and (len(batch) == _FILES or sum(one["size"] for one in batch) + file["size"] > _BYTES):
             yield batch
             batch = []
@@ -226,15 +259,13 @@ def _checksum(file: dict[str, Any]) -> str:
     return "sha256:" + str(file["digests"]["sha256"])
 
 
-def _compare(file: dict[str, Any], receiver: Receiver) -> None:
+def _compare(file: dict[str, Any], receiver: Receiver, changed: bool) -> None:
     if receiver.kept.sha256 != file["digests"]["sha256"]:
         raise DifferentError("it changed after its digest was computed: fetch it by itself")
+    file["consistent"] = file["consistent"] and not changed
 
 
-def _say_nothing(_offset: int) -> None:
-    """Nobody watches each of many files."""
-
-
+_FILTERS = ("via", "suspicious_only", "min_size", "max_size")
 _OF_THE_SCAN = ("complete", "unreadable_processes", "silent_processes", "skipped_mounts")
 
 

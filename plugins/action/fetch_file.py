@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, Protocol
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
@@ -22,10 +23,11 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import senten
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import parsed_mode
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._options import FETCH_SPEC, SOURCE_SPEC
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests_of
 from ansible_collections.procfs.rescue.plugins.plugin_utils._content import Content
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import DifferentError, LocalFile, components
 from ansible_collections.procfs.rescue.plugins.plugin_utils._own_ssh import LARGE
-from ansible_collections.procfs.rescue.plugins.plugin_utils._progress import Progress, is_watched
+from ansible_collections.procfs.rescue.plugins.plugin_utils._progress import Progress, reading, say
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver, about
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import SessionError
 from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
@@ -39,10 +41,15 @@ _display = Display()
 class _Transfer(Protocol):
     """How what was chosen comes here. Both raise RescueError, AnsibleConnectionFailure and BrokenStreamError."""
 
-    def digest(self, found: dict[str, Any], /) -> str: ...
+    def digest(self, found: dict[str, Any], /) -> str:
+        """As in ``checksum``."""
 
     def transfer(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
         """To a receiver; gives how it came, its digest on the host, and whether it changed meanwhile."""
+
+
+# For playbooks that ask for what ansible.builtin.fetch returns; it has None as well where there is no MD5.
+_OF_BUILTIN_FETCH = {"md5sum": None, "remote_md5sum": None}
 
 
 class ActionModule(ActionBase):
@@ -51,7 +58,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._vars = task_vars or {}
-        self._content = Content(self, self._vars)
+        self._progress = Progress(self._host_name, say)
+        self._content = Content(self, self._vars, self._progress)
         self._options = self.validate_argument_spec(argument_spec=FETCH_SPEC)[1]
         self._came: dict[str, Any] | None = None
         request = {name: value for name, value in self._options.items() if value is not None}
@@ -66,16 +74,17 @@ class ActionModule(ActionBase):
         def over_sftp(host: Host) -> dict[str, Any]:
             try:
                 with chosen(request, host, self._is_asked_before) as (found, fd):
-                    return self._fetched(found, _OverSftp(host, fd))
+                    return self._fetched(found, _OverSftp(host, fd, self._progress))
             except RescueError as error:
                 return {"failed": True, "msg": DO_NOT + str(error), "refused": error.reasons}
 
         # A large file is not read twice on the host, unless somebody wants to know before it comes what is in it.
         step = {"with_digest": self._is_asked_before}
         asked = dict(request, source=dict(request.get("source") or {}, step=step))
-        result.update(answer(self, self._options["transport"], asked, self._vars, over_sftp, by_module))
+        with self._progress:
+            result.update(answer(self, self._options["transport"], asked, self._vars, over_sftp, by_module))
         if result.get("refused") == ["not_held"] and not self._options["fail_on_missing"]:
-            result.update(failed=False, changed=False)
+            result.update(failed=False, changed=False, file=self._options["path"])
         return result
 
     @property
@@ -101,17 +110,20 @@ class ActionModule(ActionBase):
     def _fetched(self, found: dict[str, Any], way: _Transfer) -> dict[str, Any]:
         try:
             return self._described_and_written(found, way)
+        # Not from them: Ansible would say their words once more behind ours.
         except RescueError as error:
-            raise AnsibleActionFail(DO_NOT + str(error), result={"refused": error.reasons}) from error
+            raise AnsibleActionFail(DO_NOT + str(error), result={"refused": error.reasons}) from None
         except SessionError:  # another way may lead in
             raise
         except OSError as error:
-            raise AnsibleActionFail(f"{DO_NOT}The file could not be written here: {fault(error)}.") from error
+            raise AnsibleActionFail(f"{DO_NOT}The file could not be written here: {fault(error)}.") from None
 
     def _described_and_written(self, found: dict[str, Any], way: _Transfer) -> dict[str, Any]:
         args = self._options
         local = self._local_file(found)
         mode = None if args["mode"] is None else parsed_mode(args["mode"])
+        self._progress.begins(found["path"], found["size"])
+        self._progress.waits(reading(found["size"]))
         before = local.existing(None if self._task.diff else found["size"])
         if before is not None and before.checksum is not None and found["checksum"] is None:
             found = dict(found, checksum=way.digest(found))
@@ -127,6 +139,7 @@ class ActionModule(ActionBase):
             checksum=found["checksum"],
             remote_checksum=found["checksum"],
             consistent=True,
+            **_OF_BUILTIN_FETCH,
         )
         if self._task.diff:
             answer["diff"] = {
@@ -155,9 +168,9 @@ class ActionModule(ActionBase):
         return LocalFile(parent, [name])
 
     def _transferred(self, found: dict[str, Any], file: BinaryIO, way: _Transfer) -> dict[str, Any]:
-        say = self._say if is_watched() else _display.v
-        progress = Progress(f"{self._host_name}: {found['path']}", found["size"], say)
-        receiver = Receiver(file, progress.at)
+        self._progress.waits(reading(os.fstat(file.fileno()).st_size))
+        receiver = Receiver(file, self._progress.at)
+        self._progress.waits()
         try:
             came_as, remote, changed = way.transfer(found, receiver)
         except (AnsibleConnectionFailure, BrokenStreamError) as error:
@@ -194,9 +207,6 @@ class ActionModule(ActionBase):
     def _host_name(self) -> str:
         return str(self._vars.get("inventory_hostname"))
 
-    def _say(self, line: str) -> None:
-        _display.display(line, screen_only=True)
-
     def _tell_of_change(self, path: str, is_seen: bool) -> None:
         what = "was written to while it was read" if is_seen else "is mapped by a process that may write to it unseen"
         _display.warning(
@@ -222,23 +232,35 @@ class _Arriving:
     def transfer(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
         if receiver.offset or (self._is_old and found["size"] >= LARGE):
             raise _AskFirstError
-        end = receiver.stream(self._stream)
+        end = receiver.stream(self._stream, found["size"])
         return "stream", "sha256:" + end["sha256"], end["changed"]
 
 
 class _OverSftp:
-    def __init__(self, host: Host, fd: int) -> None:
+    def __init__(self, host: Host, fd: int, progress: Progress) -> None:
         self._host = host
         self._fd = fd
+        self._progress = progress
 
     def digest(self, found: dict[str, Any]) -> str:
-        return "sha256:" + self._host.digests(self._fd, ["sha256"], found["size"])["sha256"]
+        self._progress.begins(f"digest of {found['path']}", found["size"])
+        digest = digests_of(self._read(found["size"]), ["sha256"])["sha256"]
+        self._progress.begins(found["path"], found["size"])
+        return f"sha256:{digest}"
+
+    def _read(self, size: int) -> Iterator[bytes]:
+        offset = 0
+        for piece in self._host.content(self._fd, size):
+            yield piece
+            offset += len(piece)
+            self._progress.at(offset)
 
     def transfer(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
         receiver.start_anew()  # what is there could only be compared by reading it again over the same way
         # Of a second no more than that is known when something was written: what somebody may write to is read twice.
         digest = self.digest(found) if found["has_writers"] else found["checksum"]
         before = self._stamp()
+        receiver.begin()
         for piece in self._host.content(self._fd, found["size"]):
             receiver.piece(piece)
         return "pieces", digest or "sha256:" + receiver.kept.sha256, before != self._stamp()

@@ -24,6 +24,9 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._ways import answer
 
 _display = Display()
 
+# Strategies, of Ansible and of mitogen, in which hosts do not wait for each other; no variable tells a role.
+_ON_THEIR_OWN = ("free", "host_pinned")
+
 
 class ActionModule(ActionBase):
     _supports_check_mode = True
@@ -48,5 +51,8 @@ class ActionModule(ActionBase):
             with suppress(OSError):  # a full disk here must not make a failure of what came back there
                 folders = options["packaged"] and any("path_prefix" in one for one in options["requests"])
                 release = found.get("release") if folders else None
-                PeerCache().note(str(task_vars.get("inventory_hostname")), found.get("files", ()), release)
+                PeerCache().note(str(task_vars.get("inventory_hostname")), found.get("files"), release)
+        found.pop("on_its_own", None)  # no host says what is done once for all
+        if self._templar.template(self._task.get_play().strategy).endswith(_ON_THEIR_OWN):
+            found["on_its_own"] = True
         return dict(result, **found)

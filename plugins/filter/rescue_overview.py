@@ -20,11 +20,15 @@ _OUTCOMES = {"restored": "rescued", "present": "was_fine", "restorable": "rescua
 
 _NO_ANSWER = "no answer from this host: it is unreachable, or was not tried"
 
+# In place of an answer that a compromised host makes up, or one with another version: the others are told all the same.
+_UNREADABLE = {"failed": True, "msg": "its answer could not be read"}
+
 
 def rescue_overview(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """``results`` is what restore_file answered, by host, empty where it did not; see rescue_overview.yml."""
     if not isinstance(results, Mapping):
         raise AnsibleFilterError("rescue_overview takes what restore_file answered as a dictionary by host.")
+    results = {host: result if _is_readable(result) else _UNREADABLE for host, result in results.items()}
     hosts = {host: _host(result) for host, result in results.items()}
     counted = Counter(host["outcome"] for host in hosts.values())
     line = ", ".join(f"{counted[outcome]} {outcome}" for outcome in _OUTCOMES.values() if counted[outcome])
@@ -41,8 +45,24 @@ def rescue_overview(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return overview
 
 
+def _is_readable(result: Any) -> bool:
+    if not isinstance(result, Mapping) or not isinstance(result.get("way"), str | None):
+        return False
+    files = result.get("files", [])
+    return isinstance(files, list) and all(
+        isinstance(file, Mapping)
+        and all(isinstance(file.get(name), str) for name in ("path", "status", "msg"))
+        and file["status"] in _OUTCOMES
+        for file in files
+    )
+
+
 def _told_of(result: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a host answered, with what the table calls it."""
+    """All that a host answered, with what the table calls it.
+
+    Of what Ansible adds after a task timeout it warns whoever reads it.
+    """
+    result = {name: value for name, value in result.items() if name != "timedout"}
     files = [{**file, "outcome": _OUTCOMES[file["status"]]} for file in result.get("files", [])]
     changed = any(file.get("changed") for file in result.get("files", []))
     return {**result, "changed": changed, "outcome": host["outcome"], "reason": host["reason"], "files": files}
@@ -51,7 +71,7 @@ def _told_of(result: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, An
 def _host(result: Mapping[str, Any]) -> dict[str, Any]:
     files = [_file(file) for file in result.get("files", [])]
     outcomes = {file["outcome"] for file in files}
-    failed = result.get("failed") or "files" not in result
+    failed = result.get("failed") or result.get("unreachable") or "files" not in result
     reason = str(result.get("msg", _NO_ANSWER)).replace(DO_NOT, "") if failed and "failed" not in outcomes else ""
     # Where nothing was found to be missing all was fine.
     worst = next((name for name in ("failed", "rescuable", "rescued") if name in outcomes), "was_fine")

@@ -21,6 +21,17 @@ options:
     description: For each content so many hosts are named at most.
     type: int
     default: 5
+  hosts:
+    description:
+      - Hosts that may not have said yet what they have, where hosts of a play do not wait for each other.
+      - If nobody has what is needed they are named as well.
+    type: list
+    elements: str
+    default: []
+  wait:
+    description: For so many seconds at most O(hosts) are waited for before, where nobody has what is needed.
+    type: float
+    default: 0
 seealso:
   - module: procfs.rescue.offer_file
 """
@@ -38,6 +49,7 @@ _list:
   elements: dict
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,11 +67,15 @@ class LookupModule(LookupBase):
     ) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)  # type: ignore[no-untyped-call]
         cache = PeerCache()
+        hosts = self.get_option("hosts")  # type: ignore[no-untyped-call]
+        until = time.monotonic() + self.get_option("wait")  # type: ignore[no-untyped-call]
+        while cache.silent(hosts) and time.monotonic() < until and not all(cache.donors("", n) for n in cache.needs()):
+            time.sleep(0.1)
         orders = []
         for need in cache.needs():
             donors = cache.donors("", need)
             if not donors:
-                orders.append((need, cache.candidates(need)))
+                orders.append((need, cache.candidates(need, hosts)))
             elif need["checksum"] and not cache.content(need):
                 orders.append((need, donors))
         asked: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "H
 
 
 class Member(NamedTuple):
-    """A file or symlink of a package. ``mtime`` is in seconds, ``link`` is where a symlink leads."""
+    """A file or symlink of a package. ``mtime`` is in seconds, ``leads_to`` is where a symlink leads."""
 
     name: bytes
     size: int
@@ -28,7 +28,7 @@ class Member(NamedTuple):
     owner: str
     group: str
     mtime: int
-    link: Optional[bytes]
+    leads_to: Optional[bytes]
 
 
 def run(command: Sequence[str], folder: str) -> bytes:

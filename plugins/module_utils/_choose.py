@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, group
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     ANY,
     Claim,
@@ -149,7 +149,7 @@ def find(
     seen: Scan,
     accept: Sequence[str],
     witness: Optional[Witness],
-    host: Host = LOCAL,
+    host: Host,
 ) -> Candidate:
     """The one file of ``sightings`` that the wish means.
 
@@ -244,6 +244,15 @@ def _nobody_holds(what: str, seen: Scan, host: Host) -> str:
         "No process holds %s: either the path is wrong, or its content is gone from this host. Look for it on a host "
         "of the same release, in the package that owns it, or in a backup." % what
     ]
+    sentences += unseen(seen, host)
+    if what.endswith(DELETED.decode("ascii")):
+        sentences.append('" (deleted)" is what the kernel appends to a name: give the path without it.')
+    return " ".join(sentences)
+
+
+def unseen(seen: Scan, host: Host) -> List[str]:
+    """Sentences about what could not be looked at."""
+    sentences = []
     if seen.unreadable:
         privilege = "" if host.own_ids()[0] == 0 else " without root (use become)"
         sentences.append("It may be held by one that could not be read (%d of them%s)." % (seen.unreadable, privilege))
@@ -251,9 +260,7 @@ def _nobody_holds(what: str, seen: Scan, host: Host) -> str:
         sentences.append("The kernel gave no answer about these of them: %s." % _some(map(str, seen.silent)))
     if seen.skipped:
         sentences.append("Skipped were file systems that do not answer: %s." % _some(sorted(seen.skipped)))
-    if what.endswith(DELETED.decode("ascii")):
-        sentences.append('" (deleted)" is what the kernel appends to a name: give the path without it.')
-    return " ".join(sentences)
+    return sentences
 
 
 def _some(names: Iterable[str]) -> str:

@@ -13,17 +13,19 @@ import resource
 import struct
 import time
 from contextlib import ExitStack, suppress
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at
 from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import GET_FLAGS
+from ansible_collections.procfs.rescue.plugins.module_utils._keep_open import hold
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import read_metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
-from ansible_collections.procfs.rescue.plugins.module_utils._pin import hold
 from ansible_collections.procfs.rescue.plugins.module_utils._source import opened
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import stamp
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 COLLECT_SPEC: Dict[str, Dict[str, Any]] = {
@@ -44,6 +46,13 @@ _KEPT = 3600.0
 # Descriptors that are left for all else.
 _SPARE = 64
 
+# Of a file, unknown unless it could be opened and read.
+_OF_THE_INODE = ("uid", "gid", "atime_ns", "mtime_ns", "ctime_ns", "btime_ns", "flags", "xattrs", "xattrs_unread")
+_OF_THE_CONTENT = ("source", "digests", "consistent", "unread", "kept")
+
+# statx(2), whose answer is the same on all processors: its mask is at the beginning, the time of birth at 80.
+_EMPTY_PATH, _BTIME, _SIZE_OF_STATX = 0x1000, 0x800, 256
+
 # Of what user space counts in, whatever the kernel's own clock (time(7)).
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -52,7 +61,7 @@ def collect(options: Dict[str, Any]) -> Dict[str, Any]:
     """What `COLLECT_SPEC` chooses: ``host``, ``files`` (youngest holder first) and what could not be read. Raises
     OSError and RescueError."""
     began = time.time()
-    told = gather(Filters(via=options["via"], min_size=options["min_size"]))
+    told = gather(Filters(via=options["via"], min_size=options["min_size"]), host=LOCAL)
     summary = told["deleted_files_summary"]
     suspicious = {one["pid"]: one["reasons"] for one in summary["suspicious"]}
     files = [
@@ -143,7 +152,8 @@ def _boot_time() -> Any:
 def _looked_at(entry: Dict[str, Any], max_size: Any, stack: ExitStack) -> Tuple[Dict[str, Any], Optional[int]]:
     """All that is known of the entry without its content, and the opened file; None where ``unread`` says why not."""
     raw = path_bytes(entry) or b""
-    fields = dict(entry, path_b64=base64.b64encode(raw).decode("ascii"), digests=None, unread=None, kept=None)
+    fields = dict(entry, path_b64=base64.b64encode(raw).decode("ascii"))
+    fields.update(dict.fromkeys(_OF_THE_INODE + _OF_THE_CONTENT))
     fields["holders"] = [dict(holder, **_context(holder["pid"], holder["start_time"])) for holder in entry["holders"]]
     for holder in entry["holders"]:
         try:
@@ -164,7 +174,9 @@ def _with_digests(fields: Dict[str, Any], fd: Optional[int], algorithms: Sequenc
     if fd is None:
         return fields
     try:
-        return dict(fields, digests=digests(fd, algorithms, fields["size"]))
+        found = digests(fd, algorithms, fields["size"])
+        seen = fields["size"], fields["mtime_ns"], fields["ctime_ns"]
+        return dict(fields, digests=found, consistent=seen == stamp(fd))
     except OSError as error:
         return dict(fields, unread=_why(error))
 
@@ -182,10 +194,26 @@ def _metadata(fd: int) -> Dict[str, Any]:
         "atime_ns": status.st_atime_ns,
         "mtime_ns": status.st_mtime_ns,
         "ctime_ns": status.st_ctime_ns,
+        "btime_ns": _born(fd),
         "flags": _flags(fd),
         "xattrs": {name: base64.b64encode(value).decode("ascii") for name, value in metadata.xattrs.items()},
         "xattrs_unread": list(metadata.unread),
     }
+
+
+def _born(fd: int) -> Optional[int]:
+    """When the inode was made, in nanoseconds since the epoch; None where that is not known. Python has no statx."""
+    try:
+        import ctypes  # a Python without libffi has none
+
+        statx = ctypes.CDLL(None).statx  # glibc has it from 2.28
+    except (ImportError, OSError, AttributeError):
+        return None
+    answer = ctypes.create_string_buffer(_SIZE_OF_STATX)
+    if statx(fd, b"", _EMPTY_PATH, _BTIME, answer) != 0 or not struct.unpack_from("=I", answer)[0] & _BTIME:
+        return None  # an old kernel, or a file system that does not write it down
+    seconds, nanoseconds = struct.unpack_from("=qI", answer, 80)
+    return int(seconds) * 10**9 + int(nanoseconds)
 
 
 def _flags(fd: int) -> Optional[int]:
@@ -199,18 +227,26 @@ def _flags(fd: int) -> Optional[int]:
 
 def _context(pid: int, start_time: int) -> Dict[str, Any]:
     """What more is known of a holder; what ended meanwhile, or is hidden, is null."""
-    fields: Dict[str, Any] = dict.fromkeys(("started", "uid", "cgroup", "cwd", "namespaces", "parents"))
+    readers: Dict[str, Callable[[], Any]] = {
+        "started": lambda: _started(start_time),
+        "uid": lambda: _procfs.uid(read_at("/proc/%d/status" % pid)),
+        "cgroup": lambda: printable(read_at("/proc/%d/cgroup" % pid)),
+        "parents": lambda: list(_parents(pid)),
+        "namespaces": lambda: _namespaces(pid),
+        "cwd": lambda: printable(os.readlink(b"/proc/%d/cwd" % pid)),
+    }
+    fields: Dict[str, Any] = dict.fromkeys(readers)
     with suppress(OSError):
-        if _procfs.start_time(read_at("/proc/%d/stat" % pid)) != start_time:
-            return fields
-        boot = _boot_time()
-        fields["started"] = None if boot is None else boot + start_time / _TICKS
-        fields["uid"] = _procfs.uid(read_at("/proc/%d/status" % pid))
-        fields["cgroup"] = printable(read_at("/proc/%d/cgroup" % pid))
-        fields["parents"] = list(_parents(pid))
-        fields["namespaces"] = _namespaces(pid)
-        fields["cwd"] = printable(os.readlink(b"/proc/%d/cwd" % pid))
+        if _procfs.start_time(read_at("/proc/%d/stat" % pid)) == start_time:
+            for name, read in readers.items():
+                with suppress(OSError):  # a kernel may lack one of them
+                    fields[name] = read()
     return fields
+
+
+def _started(start_time: int) -> Optional[float]:
+    boot = _boot_time()
+    return None if boot is None else boot + start_time / _TICKS
 
 
 def _namespaces(pid: int) -> Dict[str, str]:

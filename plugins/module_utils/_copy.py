@@ -9,8 +9,9 @@
 import errno
 import fcntl
 import os
-from typing import Callable, Iterable, Iterator, List, Tuple
+from typing import Callable, Iterable, List
 
+from ansible_collections.procfs.rescue.plugins.module_utils._holes import data_ranges
 from ansible_collections.procfs.rescue.plugins.module_utils._ioctl import FICLONE
 
 _CHUNK = 128 * 1024 * 1024
@@ -55,21 +56,6 @@ def write_content(pieces: Iterable[bytes], target: int) -> int:
             size += len(piece)
     os.ftruncate(target, size)
     return size
-
-
-def data_ranges(source: int, offset: int, size: int) -> Iterator[Tuple[int, int]]:
-    """The (start, end) of what is no hole between ``offset`` and ``size``."""
-    end = offset
-    while end < size:
-        try:
-            start = os.lseek(source, end, os.SEEK_DATA)
-            end = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # a hole up to the end
-                return
-            start, end = end, size  # no such seek here
-        if start < end:
-            yield start, end
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:

@@ -10,12 +10,17 @@ import array
 import math
 import os
 import pickle
+import re
 import select
 import signal
 import socket
 import struct
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from contextlib import suppress
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+
+from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import waits_for_a_processor
 
 # Before each message: how long it is.
 _LENGTH = struct.Struct("=Q")
@@ -23,7 +28,15 @@ _LENGTH = struct.Struct("=Q")
 # As many as the kernel hands over at once (SCM_MAX_FD).
 _MOST_DESCRIPTORS = 253
 
+T = TypeVar("T")
+
 Tell = Callable[[Any, Sequence[int]], None]
+
+# proc(5): how often it waited for something that came.
+_WAITED = re.compile(rb"^voluntary_ctxt_switches:\s*(\d+)$", re.M)
+
+# prctl(2)
+_PR_SET_PDEATHSIG = 1
 
 
 class SilenceError(Exception):
@@ -40,7 +53,10 @@ class Message(NamedTuple):
 
 
 def answers(question: Callable[[], object], seconds: float) -> bool:
-    """Whether ``question`` returned or raised within ``seconds``; a child in D state is left behind, not waited for."""
+    """Whether ``question`` returned or raised within ``seconds``, twice that where the child was not let run.
+
+    A child in D state is left behind, not waited for.
+    """
     child = os.fork()
     if child == 0:
         try:
@@ -50,10 +66,15 @@ def answers(question: Callable[[], object], seconds: float) -> bool:
             os._exit(0)
     until = time.monotonic() + seconds
     pause = 0.001
+    starved = False
     while not os.waitpid(child, os.WNOHANG)[0]:
         left = until - time.monotonic()
         if left <= 0:
-            break
+            if starved or not waits_for_a_processor(child):
+                break
+            starved = True
+            until += seconds
+            continue
         time.sleep(min(pause, left))
         pause = min(pause * 2, 0.1)
     else:
@@ -62,17 +83,48 @@ def answers(question: Callable[[], object], seconds: float) -> bool:
     return False
 
 
-def heard(works: Sequence[Callable[[Tell], None]], seconds: float, until: float = math.inf) -> Iterator[Message]:
+def given(work: Callable[[], T], seconds: float, goes_on: Callable[[], bool]) -> T:
+    """What ``work`` gives, or raises, in a child process that ends with us. Raises SilenceError.
+
+    It is given up when nothing happened in it for ``seconds`` and what it waits for does not go on either.
+    """
+
+    def tell_it(parent: int, tell: Tell) -> None:
+        _end_with(parent)
+        tell(work(), ())
+
+    for message in heard([partial(tell_it, os.getpid())], seconds, goes_on=goes_on):
+        if not message.is_silent:
+            answer: T = message.told
+            return answer
+    raise SilenceError
+
+
+def _end_with(parent: int) -> None:
+    with suppress(ImportError):
+        import ctypes  # a Python without libffi has none
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def heard(
+    works: Sequence[Callable[[Tell], None]],
+    seconds: float,
+    until: float = math.inf,
+    goes_on: Optional[Callable[[], bool]] = None,
+) -> Iterator[Message]:
     """What child processes tell, each of which does one of ``works``, as it comes.
 
-    A child that neither told nor computed anything for ``seconds``, or was killed, is silent; one in D state is left
-    behind, the others go on. At ``until`` (of `time.monotonic`) nobody is heard any more. Raises what one of ``works``
-    raised.
+    A child that neither told nor computed nor got anything for ``seconds``, or was killed, is silent, unless what it
+    waits for ``goes_on``; one in D state is left behind, the others go on. At ``until`` (of `time.monotonic`) nobody is
+    heard any more. Raises what one of ``works`` raised.
     """
     children: Dict[int, _Child] = {}
     try:
         for number, work in enumerate(works):
-            children[number] = _Child(work, seconds)
+            children[number] = _Child(work, seconds, goes_on)
         while children and time.monotonic() < until:
             for number in _noticed(children, until):
                 try:
@@ -95,8 +147,9 @@ def heard(works: Sequence[Callable[[Tell], None]], seconds: float, until: float 
 class _Child:
     """A process that does ``work``."""
 
-    def __init__(self, work: Callable[[Tell], None], seconds: float) -> None:
+    def __init__(self, work: Callable[[Tell], None], seconds: float, goes_on: Optional[Callable[[], bool]]) -> None:
         self.listener, theirs = socket.socketpair()
+        self._goes_on = goes_on
         self._patience = seconds / 2
         self._is_silent = False
         self._computed: List[bytes] = []
@@ -119,11 +172,19 @@ class _Child:
         return _received(self.listener)
 
     def look(self) -> bool:
-        """Whether it is silent since the last look, or not at all. Who has something to compute may take its time."""
+        """Whether it is silent since the last look, or not at all. Who computes, or waits for a processor, may take its
+        time, and who gets what it waits for, however slowly."""
         if time.monotonic() >= self.until:
             with open("/proc/%d/stat" % self.pid, "rb") as file:
                 now = file.read().rpartition(b")")[2].split()[11:13]
-            self._is_silent, self._computed = now == self._computed, now
+            with open("/proc/%d/status" % self.pid, "rb") as file:
+                now += _WAITED.findall(file.read())
+            self._is_silent = (
+                now == self._computed
+                and not waits_for_a_processor(self.pid)
+                and not (self._goes_on is not None and self._goes_on())
+            )
+            self._computed = now
             self.until = time.monotonic() + self._patience
         return self._is_silent
 

@@ -73,6 +73,6 @@ def _first(archive: str, names: Set[bytes], content: IO[bytes]) -> Tuple[Optiona
 
 
 def _member(one: tarfile.TarInfo) -> Member:
-    link = os.fsencode(one.linkname) if one.issym() else None
+    leads_to = os.fsencode(one.linkname) if one.issym() else None
     owner, group = one.uname or str(one.uid), one.gname or str(one.gid)
-    return Member(os.fsencode(one.name), one.size, one.mode & 0o7777, owner, group, int(one.mtime), link)
+    return Member(os.fsencode(one.name), one.size, one.mode & 0o7777, owner, group, int(one.mtime), leads_to)

@@ -11,26 +11,21 @@ folder (0700) keeps it from everybody while it waits, and after a run that was k
 its name as a backup.
 """
 
-import binascii
 import errno
 import fcntl
-import itertools
 import os
-import re
-import time
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Iterator, NamedTuple, Optional, Set, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, open_subfolder
-
-# What a draft is called in its hidden folder.
-DRAFT = b"draft"
-
-# What a file is called that was replaced, as ansible's backups are: NAME.PID.YYYY-MM-DD@hh:mm:ss~
-_BACKUP = re.compile(rb"(.+)\.[0-9]+\.[-0-9]{10}@[:0-9]{8}(?:-[0-9]+)?~\Z", re.S)
-
-_PREFIX = b".procfs-rescue."
-_NAME = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{16}\Z")
+from ansible_collections.procfs.rescue.plugins.module_utils._hidden import (
+    DRAFT,
+    PREFIX,
+    Entries,
+    new_name,
+    remove_hidden,
+    sweep,
+)
 
 
 class Draft(NamedTuple):
@@ -61,12 +56,13 @@ def draft_in(folder: int, nameless: bool = False) -> Iterator[Draft]:
 
 
 @contextmanager
-def staged_in(folder: int, token: bytes) -> Iterator[Draft]:
-    """The draft that comes in several calls, known by ``token``, 16 hexadecimal digits; made at its first use.
+def staging_in(folder: int, token: bytes) -> Iterator[int]:
+    """The hidden folder of a draft that comes in several calls, known by ``token``, 16 hexadecimal digits.
 
-    It stays until it is published with `unstage`, or until a run sweeps. Raises OSError.
+    It is made at its first use, no run sweeps it before the end, and it stays until `unstage`, or until a run sweeps.
+    Raises OSError.
     """
-    name = _PREFIX + token
+    name = PREFIX + token
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=folder)
     hidden = open_subfolder(name, folder)
@@ -76,20 +72,31 @@ def staged_in(folder: int, token: bytes) -> Iterator[Draft]:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
         with suppress(OSError):
             fcntl.flock(hidden, fcntl.LOCK_EX)
-        fd = os.open(DRAFT, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=hidden)
-        try:
-            yield Draft(fd, hidden)
-        finally:
-            close(fd)
+        yield hidden
     finally:
         close(hidden)
 
 
+@contextmanager
+def staged_in(hidden: int) -> Iterator[Draft]:
+    """The draft in what `staging_in` gave, made at its first use. Raises OSError."""
+    fd = os.open(DRAFT, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=hidden)
+    try:
+        # What was refused as one peer has it must have nothing of that as another one has it.
+        with suppress(OSError):
+            for name in os.listxattr(fd):
+                with suppress(OSError):
+                    os.removexattr(fd, name)
+        yield Draft(fd, hidden)
+    finally:
+        close(fd)
+
+
 def unstage(folder: int, token: bytes) -> None:
-    """Takes away what `staged_in` made."""
+    """Takes away what `staging_in` made."""
     with suppress(OSError):
-        hidden = open_subfolder(_PREFIX + token, folder)
-        _remove(_PREFIX + token, hidden, folder)
+        hidden = open_subfolder(PREFIX + token, folder)
+        remove_hidden(PREFIX + token, hidden, folder, ENTRIES)
         close(hidden)
 
 
@@ -100,13 +107,13 @@ def hidden_in(folder: int) -> Iterator[int]:
     try:
         yield hidden
     finally:
-        _remove(name, hidden, folder)
+        remove_hidden(name, hidden, folder, ENTRIES)
         close(hidden)
 
 
 def _new_hidden(folder: int) -> Tuple[bytes, int]:
     while True:
-        name = _PREFIX + binascii.hexlify(os.urandom(8))
+        name = new_name()
         os.mkdir(name, 0o700, dir_fd=folder)
         try:
             hidden = open_subfolder(name, folder)
@@ -121,77 +128,55 @@ def _new_hidden(folder: int) -> Tuple[bytes, int]:
         os.close(hidden)
 
 
-def _remove(name: bytes, hidden: int, folder: int) -> bool:
-    """Whether the hidden folder is gone; what else somebody put into it is not ours to delete."""
-    with suppress(OSError):  # published, the draft is not there any more
-        os.unlink(DRAFT, dir_fd=hidden)
-    with suppress(OSError):
-        os.rmdir(DRAFT, dir_fd=hidden)
-    with suppress(OSError):
-        if os.fstat(hidden).st_uid == os.geteuid():
-            settle_backups(hidden, folder)
-    with suppress(OSError):
-        os.rmdir(name, dir_fd=folder)
-        return True
-    return False
-
-
-def settle_backups(hidden: int, folder: int) -> None:
-    """What waits in ``hidden`` gets its name as a backup in ``folder``, unless it was not replaced. Raises OSError."""
-    for saved in map(os.fsencode, os.listdir(hidden)):
-        replaced = backed_up(saved)
-        if replaced is None:
-            continue
-        if not any(_is_same(name, folder, saved, hidden) for name in (replaced, saved)):
-            os.link(saved, saved, src_dir_fd=hidden, dst_dir_fd=folder, follow_symlinks=False)
-        os.unlink(saved, dir_fd=hidden)
-
-
-def backup_names(name: bytes) -> Iterator[bytes]:
-    """What the backup of ``name`` may be called; the first that is free is to be taken."""
-    stamp = time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime())
-    for number in itertools.count():
-        yield b"%s.%d.%s%s~" % (name, os.getpid(), stamp.encode("ascii"), b"-%d" % number if number else b"")
-
-
-def backed_up(saved: bytes) -> Optional[bytes]:
-    """The name of what is called like a backup, None where it is none."""
-    match = _BACKUP.match(saved)
-    return None if match is None else match.group(1)
-
-
-def _is_same(name: bytes, folder: int, saved: bytes, hidden: int) -> bool:
-    try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(found, os.stat(saved, dir_fd=hidden, follow_symlinks=False))
-
-
 def sweep_once(folder: int, swept: Set[Tuple[int, int]]) -> None:
     """`sweep`, unless ``swept`` says that it was done: many files may go to one folder with many names."""
     result = os.fstat(folder)
     if (result.st_dev, result.st_ino) not in swept:
         swept.add((result.st_dev, result.st_ino))
-        sweep(folder)
+        sweep(folder, ENTRIES)
 
 
-def sweep(folder: int) -> int:
-    """Removes what killed runs left in the opened ``folder``; returns how many hidden folders."""
-    names = [name for name in map(os.fsencode, os.listdir(folder)) if _NAME.match(name)]
-    return sum(_is_swept(name, folder) for name in names)
+def _names(folder: int) -> List[bytes]:
+    return list(map(os.fsencode, os.listdir(folder)))
 
 
-def _is_swept(name: bytes, folder: int) -> bool:
-    """Removes a hidden folder that no living run has locked."""
+def _owner_and_mode(folder: int) -> Tuple[int, int, int]:
+    found = os.fstat(folder)
+    return found.st_uid, found.st_gid, found.st_mode
+
+
+def _is_left(_name: bytes, hidden: int) -> bool:
+    """No living run has it locked."""
+    fcntl.flock(hidden, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True
+
+
+def _is_there(name: bytes, folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
+
+
+def _is_same(name: bytes, folder: int, other: bytes, its_folder: int) -> bool:
     try:
-        hidden = open_subfolder(name, folder)
-    except OSError:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(hidden, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _remove(name, hidden, folder)
-    except OSError:
-        return False
-    finally:
-        close(hidden)
+    return os.path.samestat(found, os.stat(other, dir_fd=its_folder, follow_symlinks=False))
+
+
+ENTRIES = Entries(
+    names=_names,
+    subfolder=open_subfolder,
+    close=close,
+    owner_and_mode=_owner_and_mode,
+    is_ours=lambda folder: os.fstat(folder).st_uid == os.geteuid(),
+    is_left=_is_left,
+    is_there=_is_there,
+    is_same=_is_same,
+    link=lambda old, its, new, folder: os.link(old, new, src_dir_fd=its, dst_dir_fd=folder, follow_symlinks=False),
+    rename=lambda old, its, new, folder: os.rename(old, new, src_dir_fd=its, dst_dir_fd=folder),
+    unlink=lambda name, folder: os.unlink(name, dir_fd=folder),
+    rmdir=lambda name, folder: os.rmdir(name, dir_fd=folder),
+)

@@ -9,7 +9,8 @@
 import errno
 from typing import List, Sequence
 
-# Every failure begins with it: the content lives only as long as somebody holds it.
+# What could not restore, fetch, supply or collect a file begins with it: the content lives only as long as somebody
+# holds it. Facts, reclaim_space and what works without holders begin with what failed.
 DO_NOT = "Do not reboot, do not restart or end the processes that hold the file, do not close their shells. "
 
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS, group
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_folder, judge_handle, judge_place
 from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     NORMAL,
@@ -89,7 +89,8 @@ def gather(
     effort: Effort = NORMAL,
     questions: Questions = USUAL,
     listing: Listing = _ALL,
-    host: Host = LOCAL,
+    *,
+    host: Host,
 ) -> Dict[str, Any]:
     """``deleted_files`` (what ``filters`` want) and ``deleted_files_summary`` (of all). Raises OSError."""
     seen = host.scan(lambda _sighting: False, effort)

@@ -74,7 +74,7 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
                 raise RescueError("%s must not be negative." % name)
         checksum = params["checksum_algorithm"] if params["get_checksum"] else None
         listing = Listing(params["sort"], params["limit"], checksum, params["get_package"], params["holders_limit"])
-        return {"changed": False, "ansible_facts": gather(filters, effort, questions, listing, setting.host)}
+        return {"changed": False, "ansible_facts": gather(filters, effort, questions, listing, host=setting.host)}
     except RescueError as error:
         return {"changed": False, "failed": True, "msg": str(error)}
     except OSError as error:

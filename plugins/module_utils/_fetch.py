@@ -6,7 +6,6 @@
 
 """The target's part of fetch_file: which file is meant. Nothing is written."""
 
-import os
 from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, Tuple
 
@@ -18,19 +17,16 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
     wish_from,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, link_text
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, judge_handle, sentence
-from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, DeletedFile, File, Sighting
-from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, path_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, DeletedFile, File
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._options import SOURCE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 
 
 @contextmanager
-def chosen(
-    request: Dict[str, Any], host: Host = LOCAL, with_digest: bool = True
-) -> Iterator[Tuple[Dict[str, Any], int]]:
+def chosen(request: Dict[str, Any], host: Host, with_digest: bool = True) -> Iterator[Tuple[Dict[str, Any], int]]:
     """The file that ``request`` (options as `_choose.wish_from` takes them) means.
 
     Gives its path, metadata, source and checksum, and a descriptor that is open as long as the block runs. Without
@@ -70,19 +66,8 @@ def _program(wish: Wish, host: Host, with_digest: bool) -> Iterator[Tuple[Dict[s
     pid = wish.claim.pid
     if pid is None or wish.path is not None:
         raise RescueError("With executable say which process is meant, by pid alone.")
-    if host.own_ids is not LOCAL.own_ids:
-        raise RescueError("executable cannot be had over SFTP: use transport=module.")
-    link = "/proc/%d/exe" % pid
+    of_pin = host.program(pid)
     try:
-        pin = os.open(link, os.O_PATH | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise RescueError("Process %d is not there, or runs no program." % pid, ["not_held"]) from error
-    try:
-        text = link_text(pin)
-        path = text[: -len(DELETED)] if text.endswith(DELETED) else text
-        of_pin = Sighting(
-            host.process(pid), "exe", None, "read", True, link, path, file_of(pin), pin, None, None, None, path
-        )
         reasons = judge_handle(of_pin, wish.claim)
         if "holder_changed" in reasons:
             raise RescueError("Process %d is another one by now, or runs another program." % pid, ["holder_changed"])
@@ -92,7 +77,7 @@ def _program(wish: Wish, host: Host, with_digest: bool) -> Iterator[Tuple[Dict[s
             digest = _digest(wish, fd, file.size, with_digest, host)
             yield _described(wish, found, file, digest, host), fd
     finally:
-        os.close(pin)
+        host.unpin([of_pin])
 
 
 def _digest(wish: Wish, fd: int, size: int, with_digest: bool, host: Host) -> Dict[str, str]:

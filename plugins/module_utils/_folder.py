@@ -18,7 +18,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import link_text, mount_id_of
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Ancestor, Folder, Missing, Mount, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import folder_mode
+from ansible_collections.procfs.rescue.plugins.module_utils._new_folder import folder_mode
 
 # As the kernel has it (path_resolution(7)).
 _MAX_SYMLINKS = 40

@@ -8,7 +8,7 @@
 
 A child of ours traces the writers (ptrace(2): PTRACE_SEIZE and PTRACE_INTERRUPT of every thread). To let them go it
 ends, and the kernel does the rest, just as when somebody kills it. It ends when its time is over and when we end. Where
-tracing is refused it sends SIGSTOP, and SIGCONT in the end; only then it must not be killed.
+tracing is refused it sends SIGSTOP, and SIGCONT in the end; if it is killed, we do. Only both together must not be.
 """
 
 import json
@@ -18,10 +18,13 @@ import select
 import signal
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple, TypeVar
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple, TypeVar
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, given
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, read_at
+from ansible_collections.procfs.rescue.plugins.module_utils._mounts import own_mounts
 
 T = TypeVar("T")
 
@@ -30,7 +33,8 @@ _SEIZE, _INTERRUPT = 0x4206, 0x4207
 
 # The host cannot do without them for a moment: logins, logs, names of users. By comm or by the program's name.
 _NEEDED = re.compile(
-    rb"(?:sshd.*|systemd.*|\(sd-pam\)|init|rsyslogd|syslog-ng|auditd|audispd.*|dbus-.*|sssd.*|nscd|unscd|nslcd|polkitd)\Z"
+    rb"(?:sshd.*|dropbear|systemd.*|\(sd-pam\)|init|rsyslogd|syslogd|syslog-ng|auditd|audispd.*|dbus-.*|sssd.*|nscd|unscd"
+    rb"|nslcd|polkitd)\Z"
 )
 
 _STOPPED = b"tTZX"
@@ -68,23 +72,25 @@ def while_frozen(
     if watchdog == 0:
         try:
             _detach(tell, held)
-            _watch(_Freezer(wanted, spared, identity, since), tell, held, seconds)
+            _watch(partial(_Freezer, wanted, spared, identity, since, tell, seconds / 8), tell, held, seconds)
         finally:
             os._exit(0)
     for fd in tell, held:
         os.close(fd)
+    signalled: Dict[str, Optional[int]] = {}
     try:
         with os.fdopen(told, "rb") as answers:
-            frozen = Frozen(*_line(answers, [{}, spared]))
+            frozen = Frozen(*_line(answers, signalled, [{}, spared]))
             answer = work()
             close(hold)
             hold = -1
-            stood, in_time = _line(answers, [0.0, False])
+            stood, in_time = _line(answers, signalled, [0.0, False])
     finally:
         if hold >= 0:
             close(hold)
         with suppress(ChildProcessError):
-            os.waitpid(watchdog, 0)
+            if os.waitpid(watchdog, 0)[1]:
+                _let_go(signalled)
     stopped = {int(pid): way for pid, way in frozen.stopped.items()}
     return answer, Frozen(stopped, {int(pid): why for pid, why in frozen.spared.items()}, stood, in_time)
 
@@ -124,11 +130,29 @@ def _needed_for(pid: int) -> Optional[str]:
     return None
 
 
-def _line(answers: Any, otherwise: List[Any]) -> List[Any]:
-    """What the watchdog says; ``otherwise`` where it was killed."""
-    line = answers.readline()
-    answer: List[Any] = json.loads(line.decode("ascii")) if line.endswith(b"\n") else otherwise
-    return answer
+def _line(answers: Any, signalled: Dict[str, Optional[int]], otherwise: List[Any]) -> List[Any]:
+    """What the watchdog says; ``otherwise`` where it was killed. Then those that it had ``signalled`` go on."""
+    while True:
+        line = answers.readline()
+        if not line.endswith(b"\n"):
+            _let_go(signalled)
+            return otherwise
+        answer: Any = json.loads(line.decode("ascii"))
+        if isinstance(answer, list):
+            return answer
+        signalled.update(answer)
+
+
+def _say(tell: int, what: Any) -> None:
+    os.write(tell, json.dumps(what).encode("ascii") + b"\n")
+
+
+def _let_go(signalled: Mapping[Any, Optional[int]]) -> None:
+    """Those that got SIGSTOP, by pid with their start times."""
+    for pid, started in signalled.items():
+        if _start_time(int(pid)) == started:
+            with suppress(OSError):
+                os.kill(int(pid), signal.SIGCONT)
 
 
 def _detach(*keep: int) -> None:
@@ -144,29 +168,47 @@ def _detach(*keep: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _watch(freezer: "_Freezer", tell: int, held: int, seconds: float) -> None:
+def _watch(make: Callable[[], "_Freezer"], tell: int, held: int, seconds: float) -> None:
     started = time.monotonic()
+    # What /proc is asked for may never be answered. This ends us all the same, as no handler of Python's would.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    freezer = make()
     try:
         freezer.stop(started + seconds / 2)
-        os.write(tell, json.dumps([freezer.ways, freezer.spared]).encode("ascii") + b"\n")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _say(tell, [freezer.ways, freezer.spared])
         in_time = bool(select.select([held], [], [], max(0.0, started + seconds - time.monotonic()))[0])
     finally:
-        freezer.let_go()
+        _let_go(freezer.signalled)
     # Traced ones go on when this process has ended, in a moment.
-    os.write(tell, json.dumps([round(time.monotonic() - started, 3), in_time]).encode("ascii") + b"\n")
+    _say(tell, [round(time.monotonic() - started, 3), in_time])
 
 
 class _Freezer:
-    def __init__(self, pids: List[int], spared: Dict[int, str], identity: Tuple[int, int], since: int) -> None:
+    def __init__(
+        self,
+        pids: List[int],
+        spared: Dict[int, str],
+        identity: Tuple[int, int],
+        since: int,
+        tell: int,
+        patience: float,
+    ) -> None:
         self.pids = pids
         self.spared = spared
         self.ways: Dict[int, str] = {}
+        self.signalled: Dict[int, Optional[int]] = {}
         self._identity = identity
         self._since = since
+        self._tell = tell
+        self._patience = patience
+        self._answering = {number for number, mount in own_mounts().items() if not mount.may_never_answer}
         self._seized: Set[int] = set()
-        self._signalled: Dict[int, Optional[int]] = {}
         self._looked_at: Set[int] = set()
         self._ptrace = _ptrace()
+        # The file is one of these; what else a newcomer has open is not to be asked for, its server may be dead.
+        self._texts = {text for pid in (*pids, *spared) for _link, text in _written_by(pid)}
 
     def stop(self, until: float) -> None:
         """Round after round, until neither a thread nor a process is left that runs and could make others."""
@@ -184,30 +226,34 @@ class _Freezer:
                 return
             time.sleep(0.001)
 
-    def let_go(self) -> None:
-        for pid, started in self._signalled.items():
-            if _start_time(pid) == started:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGCONT)
-
     def _is_stopped(self, pid: int) -> bool:
         """Stops what runs; whether nothing did."""
         all_stopped = True
-        for tid in _threads(pid):
-            if tid not in self._seized and pid not in self._signalled:
+        threads = _threads(pid)
+        for tid in threads:
+            if tid not in self._seized and pid not in self.signalled:
                 self._stop_thread(pid, tid)
-            all_stopped = all_stopped and _state(pid, tid) in _STOPPED
-        return all_stopped
+            all_stopped = all_stopped and self._stands(pid, tid)
+        # Before it stood a thread may have made others that were not listed yet.
+        return all_stopped and set(_threads(pid)).issubset(threads)
+
+    def _stands(self, pid: int, tid: int) -> bool:
+        state = _state(pid, tid)
+        if state == b"t" and tid not in self._seized:
+            # Another one traces it, and may let it go the next moment: it stops then if our signal has arrived.
+            return pid in self.signalled and not _is_pending(pid, tid, signal.SIGSTOP)
+        return state in _STOPPED
 
     def _stop_thread(self, pid: int, tid: int) -> None:
         if self._ptrace is not None and self._ptrace(_SEIZE, tid) and self._ptrace(_INTERRUPT, tid):
             self._seized.add(tid)
             self.ways.setdefault(pid, "ptrace")
-        elif _state(pid, tid) not in _STOPPED:
+        elif not self._stands(pid, tid):
             with suppress(OSError):
                 started = _start_time(pid)
+                _say(self._tell, {pid: started})  # before: we may be killed
                 os.kill(pid, signal.SIGSTOP)
-                self._signalled[pid] = started
+                self.signalled[pid] = started
                 self.ways[pid] = "signal"
 
     def _newcomers(self) -> List[int]:
@@ -218,7 +264,7 @@ class _Freezer:
                 continue
             self._looked_at.add(pid)
             started = _start_time(pid)
-            if started is not None and started >= self._since and (self._writes(pid) or self._maps(pid)):
+            if started is not None and started >= self._since and self._writes(pid):
                 why = protected([pid])
                 self.spared.update(why)
                 if not why:
@@ -226,25 +272,47 @@ class _Freezer:
         return new
 
     def _writes(self, pid: int) -> bool:
-        with suppress(OSError):
-            for fd in os.listdir("/proc/%d/fd" % pid):
-                with suppress(OSError):
-                    found = os.stat("/proc/%d/fd/%s" % (pid, fd))
-                    if (found.st_dev, found.st_ino) == self._identity:
-                        mode = os.lstat("/proc/%d/fd/%s" % (pid, fd)).st_mode
-                        if mode & 0o200:  # as it was opened (proc(5))
-                            return True
+        return any(text in self._texts and self._is_the_file(link) for link, text in _written_by(pid))
+
+    def _is_the_file(self, link: str) -> bool:
+        """Its own server may be stopped meanwhile, and who waits for that cannot always be killed: a child asks."""
+
+        def ask_apart() -> Tuple[int, int]:
+            close(self._tell)
+            return _identity(link)
+
+        with suppress(OSError, SilenceError):
+            if _mount_id(link) in self._answering:
+                return _identity(link) == self._identity
+            return given(ask_apart, self._patience, lambda: False) == self._identity
         return False
 
-    def _maps(self, pid: int) -> bool:
-        with suppress(OSError):
-            for mapping in _procfs.deleted_maps(read_at("/proc/%d/maps" % pid)):
+
+def _written_by(pid: int) -> Iterator[Tuple[str, bytes]]:
+    """Links to what it has open or mapped for writing, and what they read: that asks no file system."""
+    with suppress(OSError):
+        for fd in os.listdir("/proc/%d/fd" % pid):
+            link = "/proc/%d/fd/%s" % (pid, fd)
+            with suppress(OSError):
+                if os.lstat(link).st_mode & 0o200:  # as it was opened (proc(5))
+                    yield link, os.readlink(os.fsencode(link))
+    with suppress(OSError):
+        for mapping in _procfs.deleted_maps(read_at("/proc/%d/maps" % pid)):
+            if "w" in mapping.permissions and "s" in mapping.permissions:
+                link = "/proc/%d/map_files/%s" % (pid, mapping.address)
                 with suppress(OSError):
-                    found = os.stat("/proc/%d/map_files/%s" % (pid, mapping.address))
-                    is_shared = "w" in mapping.permissions and "s" in mapping.permissions
-                    if is_shared and (found.st_dev, found.st_ino) == self._identity:
-                        return True
-        return False
+                    yield link, os.readlink(os.fsencode(link))
+
+
+def _identity(link: str) -> Tuple[int, int]:
+    found = os.stat(link)
+    return found.st_dev, found.st_ino
+
+
+def _mount_id(link: str) -> Optional[int]:
+    """None for a mapping, of which that is not told."""
+    folder, _fd, number = link.partition("/fd/")
+    return _procfs.mount_id(read_at("%s/fdinfo/%s" % (folder, number))) if number else None
 
 
 def _ptrace() -> Optional[Callable[[int, int], bool]]:
@@ -263,6 +331,17 @@ def _threads(pid: int) -> List[int]:
         return [int(tid) for tid in os.listdir("/proc/%d/task" % pid)]
     except OSError:
         return []
+
+
+def _is_pending(pid: int, tid: int, number: int) -> bool:
+    """Whether a signal waits for a thread, or for its process (proc(5), SigPnd and ShdPnd)."""
+    try:
+        status = read_at("/proc/%d/task/%d/status" % (pid, tid))
+    except OSError:  # it ended
+        return False
+    return any(
+        int(mask, 16) >> (number - 1) & 1 for mask in re.findall(rb"^S(?:ig|hd)Pnd:\t([0-9a-f]+)$", status, re.M)
+    )
 
 
 def _state(pid: int, tid: int) -> bytes:

@@ -17,6 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._deadline import ans
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._sighted import check_same, leads_to_no_file, link_is_gone
 
 # An honest holder, such as a file server, answers a lease break in a moment.
 _LEASE_SECONDS = 2.0
@@ -141,18 +142,14 @@ def _opened(sighting: Sighting, flags: int) -> Iterator[int]:
     try:
         pin = os.open(sighting.link, os.O_PATH | os.O_CLOEXEC) if sighting.handle is None else sighting.handle
     except FileNotFoundError as error:
-        gone = "%s is gone: its holder ended or closed the file." % sighting.link
-        raise RescueError(gone, ["holder_changed"]) from error
+        raise link_is_gone(sighting) from error
     try:
-        unsure = sighting.mount is None or sighting.mount.may_never_answer or sighting.foreign == "untrusted"
-        if unsure and not answers(lambda: _read_a_byte(pin), _ANSWER_SECONDS):
+        if sighting.may_never_answer and not answers(lambda: _read_a_byte(pin), _ANSWER_SECONDS):
             raise RescueError("%s is on a file system that does not answer." % sighting.link)
-        now, then = file_of(pin), sighting.file
-        if (now.identity, now.uid, now.mode) != (then.identity, then.uid, then.mode):
-            other = "%s leads to another file by now, or its owner or mode changed." % sighting.link
-            raise RescueError(other, ["holder_changed"])
+        now = file_of(pin)
+        check_same(sighting, now)
         if not now.is_regular:
-            raise RescueError("%s leads to no regular file." % sighting.link, ["not_regular"])
+            raise leads_to_no_file(sighting)
         fd = reopen(pin, flags)
     finally:
         if sighting.handle is None:

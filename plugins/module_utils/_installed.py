@@ -13,7 +13,12 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Installed, Recorded
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import LOCAL_RECORDS, Records, aliases_of
-from ansible_collections.procfs.rescue.plugins.module_utils._rpm import rpm_installed, rpm_paths_below, rpm_recorded
+from ansible_collections.procfs.rescue.plugins.module_utils._rpm import (
+    rpm_installed,
+    rpm_links,
+    rpm_paths_below,
+    rpm_recorded,
+)
 
 # os-release(5)
 OS_RELEASE = (b"/etc/os-release", b"/usr/lib/os-release")
@@ -45,7 +50,7 @@ def installed_by_dpkg(
     names = aliases_of(paths, records)
     wanted = {name for aliases in names.values() for name in aliases}
     try:
-        lists = [name for name in records.names() if name.endswith(b".list") and _is_of(name, packages)]
+        lists = sorted(name for name in records.names() if name.endswith(b".list") and _is_of(name, packages))
     except FileNotFoundError:
         return {}
     owners: Dict[bytes, bytes] = {}
@@ -53,7 +58,8 @@ def installed_by_dpkg(
         if not any(one + b"\n" in content for one in wanted):
             continue
         for line in wanted.intersection(content.split(b"\n")):
-            owners[line] = name[: -len(b".list")]
+            # Packages of several architectures share files: all hosts are to name the same one.
+            owners.setdefault(line, name[: -len(b".list")])
     stanzas = _stanzas(records, set(owners.values()))
     found = {}
     for path, aliases in names.items():
@@ -111,6 +117,39 @@ def dpkg_paths_below(folder: bytes, records: Records) -> List[bytes]:
                 to = found if name.endswith(b".list") else changeable
                 to.update(folder.rstrip(b"/") + line[len(top) :] for line in below)
     return sorted(found - changeable - {os.path.dirname(path) for path in found})
+
+
+def may_be_symlink(path: bytes, link: bytes) -> bool:
+    """Whether a package may have put a symlink there that leads to ``link``. Raises OSError, RescueError.
+
+    rpm knows where its symlinks lead, dpkg only that something is there.
+    """
+    (names,) = aliases_of([path], LOCAL_RECORDS).values()
+    return may_be_symlink_by_dpkg(path, LOCAL_RECORDS) or link in rpm_links(names)
+
+
+def may_be_symlink_by_dpkg(path: bytes, records: Records) -> bool:
+    """Whether dpkg put something there that is neither configuration nor a folder with something in it.
+
+    Raises OSError.
+    """
+    (aliases,) = aliases_of([path], records).values()
+    try:
+        lists = [name for name in records.names() if name.endswith((b".list", b".conffiles"))]
+    except FileNotFoundError:
+        return False
+    is_listed = False
+    for name, content in zip(lists, records.contents(lists)):
+        if not any(alias in content for alias in aliases):
+            continue
+        lines = [line[line.find(b"/") :] for line in content.split(b"\n")]  # a flag may stand before
+        is_there = any(alias in lines for alias in aliases)
+        if is_there and name.endswith(b".conffiles"):
+            return False
+        if any(line.startswith(alias + b"/") for line in lines for alias in aliases):
+            return False
+        is_listed = is_listed or is_there
+    return is_listed
 
 
 def recorded(path: bytes) -> Optional[Recorded]:

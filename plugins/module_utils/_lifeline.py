@@ -147,7 +147,7 @@ def planned(wish: Wish) -> WayIn:
                 % (login.user, login.port, "; ".join(sorted(set(now.lines) ^ set(then.lines))) or "the order of lines")
             )
     for port in [wish.port] if wish.port is not None else sorted({login.port for login in logins}):
-        _prove(wish, logins[0]._replace(user=wish.user, port=port), drop_in)
+        _check_settings(wish, logins[0]._replace(user=wish.user, port=port), drop_in)
     if wish.port is None:
         _refuse_account_of_others(wish.user)
     return WayIn(drop_in, "".join("%s\n" % key for key in wish.keys), None if wish.port is not None else wish.user)
@@ -205,7 +205,7 @@ def _is_covered(host: str, addresses: Set[Address]) -> bool:
     return host != every and any(address.host == every for address in addresses)
 
 
-def _prove(wish: Wish, login: Login, drop_in: str) -> None:
+def _check_settings(wish: Wish, login: Login, drop_in: str) -> None:
     effective = _sshd.settings(login, drop_in)
     for name, value in wish.settings:
         values = effective.values(name.lower())

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import stat
+import struct
 from contextlib import suppress
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
@@ -19,6 +20,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._names import is_exact, printable
 
 CAPABILITY = "security.capability"
+ACL = "system.posix_acl_access"
+
+# linux/posix_acl_xattr.h; the mask limits all but the owner and others.
+_ACL_VERSION = 2
+_ACL_OWNER, _ACL_MASK, _ACL_OTHER = 0x01, 0x10, 0x20
+_ACL_WRITE = 2
 
 # A file system without them; one that was taken away meanwhile.
 _NO_XATTRS = (errno.EOPNOTSUPP, errno.ENODATA)
@@ -124,24 +131,38 @@ def apply_metadata(fd: int, wanted: Metadata) -> None:
 def differences(fd: int, wanted: Metadata) -> List[str]:
     """Names of what ``fd`` has not as ``wanted``: owner, group, mode, mtime, xattr names. atime moves when read."""
     found = read_metadata(fd)
-    missing = [
-        name
-        for name, wants, has in (
-            ("owner", wanted.uid, found.uid),
-            ("group", wanted.gid, found.gid),
-            ("mode", wanted.mode, found.mode),
-            ("mtime", wanted.mtime_ns, found.mtime_ns),
-        )
-        if wants != has
-    ]
     lost = [name for name, value in wanted.xattrs.items() if found.xattrs.get(name) != value]
-    return missing + sorted([*lost, *wanted.unread, *_inherited(fd, wanted)])
+    return differing(found, wanted) + sorted([*lost, *wanted.unread, *_inherited(fd, wanted)])
+
+
+def differing(found: Metadata, wanted: Metadata) -> List[str]:
+    """Names of what everybody can tell of a file, and is not as ``wanted``."""
+    fields = (
+        ("owner", wanted.uid, found.uid),
+        ("group", wanted.gid, found.gid),
+        ("mode", wanted.mode, found.mode),
+        ("mtime", wanted.mtime_ns, found.mtime_ns),
+    )
+    return [name for name, wants, has in fields if wants != has]
 
 
 def _inherited(fd: int, wanted: Metadata) -> List[str]:
     """ACLs that a new file has from its folder's default ACL and that the original did not have."""
     found = read_metadata(fd).xattrs
     return [name for name in found if name.startswith("system.posix_acl") and name not in wanted.xattrs]
+
+
+def acl_lets_others_write(acl: bytes) -> bool:
+    """Whether what `ACL` has lets more than the owner write, also where it cannot be read."""
+    if len(acl) % 8 != 4 or struct.unpack_from("<I", acl) != (_ACL_VERSION,):
+        return True
+    entries = list(struct.iter_unpack("<HHI", acl[4:]))
+    masked = next((permissions for tag, permissions, _id in entries if tag == _ACL_MASK), _ACL_WRITE)
+    return any(
+        permissions & _ACL_WRITE & (_ACL_WRITE if tag == _ACL_OTHER else masked)
+        for tag, permissions, _id in entries
+        if tag not in (_ACL_OWNER, _ACL_MASK)
+    )
 
 
 def _capability_last(name: str) -> bool:

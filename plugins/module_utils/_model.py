@@ -102,6 +102,10 @@ class Sighting(NamedTuple):
     foreign: Optional[str]
     host_path: Optional[bytes]
 
+    @property
+    def may_never_answer(self) -> bool:
+        return self.mount is None or self.mount.may_never_answer or self.foreign == "untrusted"
+
 
 class Effort(NamedTuple):
     """What a scan may cost, in seconds: ``deadline`` for each network or FUSE mount, ``timeout`` for the whole.
@@ -253,8 +257,9 @@ class Terms(NamedTuple):
 
     ``freeze`` is for how many seconds whoever writes to a file may be stopped while it is copied, None for not at all.
     ``parents`` allows to make a folder that is gone. ``look`` is a check mode that also says what another source would
-    need. ``pin`` is for how many seconds what may be wanted is kept open after the task. ``prove`` starts programs that
-    came back. ``offer`` tells what other hosts could get of what is there.
+    need. ``pin`` is for how many seconds what may be wanted is kept open after the task. ``try_start`` starts programs
+    that came back. ``offer`` tells what other hosts could get of what is there. ``checksums`` are digests by path of
+    files that nobody asked for by name, but for all of a folder.
     """
 
     accept: Sequence[str] = ()
@@ -269,5 +274,6 @@ class Terms(NamedTuple):
     parents: bool = False
     look: bool = False
     pin: float = 0
-    prove: bool = False
+    try_start: bool = False
     offer: bool = False
+    checksums: Dict[str, str] = {}  # noqa: RUF012  (never written to)

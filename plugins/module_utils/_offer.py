@@ -20,7 +20,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._report import Repor
 
 
 class Offer(NamedTuple):
-    """Owner and group are names, so that they mean the same on another host. ``link`` is where a symlink leads.
+    """Owner and group are names, so that they mean the same on another host. ``leads_to`` is where a symlink leads.
 
     ``source`` says where it is here: its path, or the magic link of a holder. ``folders`` are those around it, from the
     top: path, owner, group, permissions.
@@ -32,7 +32,7 @@ class Offer(NamedTuple):
     group: str
     mtime_ns: int
     xattrs: Dict[str, bytes]
-    link: Optional[bytes]
+    leads_to: Optional[bytes]
     source: str
     folders: Tuple[Tuple[bytes, str, str, int], ...] = ()
 
@@ -41,7 +41,7 @@ def offer_fields(offer: Offer) -> Dict[str, Any]:
     """As plain data."""
     fields = dict(offer._asdict(), mode="%04o" % offer.mode)
     fields["xattrs"] = {name: _base64(value) for name, value in offer.xattrs.items()}
-    fields["link"] = None if offer.link is None else _base64(offer.link)
+    fields["leads_to"] = None if offer.leads_to is None else _base64(offer.leads_to)
     fields["folders"] = [
         dict(path_fields(path), owner=owner, group=group, mode="%04o" % mode)
         for path, owner, group, mode in offer.folders
@@ -56,22 +56,32 @@ def _base64(value: bytes) -> str:
 def offer_from(fields: Dict[str, Any]) -> Offer:
     """From what `offer_fields` gave. Raises RescueError."""
     try:
-        return Offer(
+        offer = Offer(
             size=int(fields["size"]),
             mode=int(fields["mode"], 8) & 0o7777,
             owner=str(fields["owner"]),
             group=str(fields["group"]),
             mtime_ns=int(fields["mtime_ns"]),
             xattrs={str(name): base64.b64decode(value) for name, value in fields["xattrs"].items()},
-            link=None if fields["link"] is None else base64.b64decode(fields["link"]),
+            leads_to=None if fields["leads_to"] is None else base64.b64decode(fields["leads_to"]),
             source=str(fields["source"]),
             folders=tuple(
                 (path_bytes(one) or b"", str(one["owner"]), str(one["group"]), int(one["mode"], 8) & 0o7777)
                 for one in fields["folders"]
             ),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # What no file has would be an exception where it is to be set.
+        if not (0 <= offer.size < _BEYOND and -_BEYOND < offer.mtime_ns < _BEYOND):
+            raise ValueError("its size or mtime is that of no file")
+        if b"\0" in (offer.leads_to or b"") + b"".join(map(os.fsencode, offer.xattrs)):
+            raise ValueError("a name in it has a NUL byte")
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise RescueError("This is no offer of another host: %s." % error) from error
+    return offer
+
+
+# Sizes and times are numbers of 64 bits.
+_BEYOND = 1 << 63
 
 
 def offer_alive(need: Need, host: Host) -> Optional[Offer]:
@@ -81,8 +91,10 @@ def offer_alive(need: Need, host: Host) -> Optional[Offer]:
     return None if alive is None else alive[0]
 
 
-def alive_in(stack: ExitStack, need: Need, host: Host) -> Optional[Tuple[Offer, int]]:
+def alive_in(stack: ExitStack, need: Need, host: Host, is_proven: bool = False) -> Optional[Tuple[Offer, int]]:
     """The same, with a descriptor of its content until ``stack`` ends, -1 for a symlink.
+
+    Where it ``is_proven`` its content is not read: it was before, and whoever gets it will read all of it.
 
     Raises RescueError, with the reason ``checksum_differs`` or ``no_digest``, and OSError.
     """
@@ -109,7 +121,8 @@ def alive_in(stack: ExitStack, need: Need, host: Host) -> Optional[Tuple[Offer, 
         return None
     stack.callback(host.close, fd)
     try:
-        if host.digests(fd, [need.witness.algorithm])[need.witness.algorithm] == need.witness.digest:
+        algorithm = need.witness.algorithm
+        if is_proven or host.digests(fd, [algorithm])[algorithm] == need.witness.digest:
             return described(fd, need.path, printable(need.path), host), fd
     except OSError as error:
         raise RescueError("%s could not be read: %s" % (printable(need.path), fault(error))) from error

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._fetch import chosen
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Installed
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_from
@@ -25,6 +25,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 OFFER_SPEC: Dict[str, Any] = {
     "argument_spec": {
         "files": {"type": "list", "elements": "dict", "required": True},
+        "timeout": {"type": "int", "default": 60},
         "transport": TRANSPORT,
     },
 }
@@ -34,7 +35,7 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     """``offers``, one for each of ``files``: ``offer`` and perhaps ``content`` (base64), or ``refused`` and ``msg``.
 
     The content of an entry with ``length`` is given from ``offset`` on, at most so many bytes: nothing of it once the
-    answer is long enough.
+    answer is long enough. One with ``source`` is the rest of what was offered from there.
     """
     offers: List[Dict[str, Any]] = []
     room = _ROOM
@@ -49,14 +50,14 @@ _ROOM = 8 * 1024 * 1024
 
 
 @contextmanager
-def offered(need: Need, host: Host = LOCAL) -> Iterator[Tuple[Offer, int]]:
+def offered(need: Need, host: Host, is_proven: bool = False) -> Iterator[Tuple[Offer, int]]:
     """The file that ``need`` asks for, and a descriptor of its content, -1 for a symlink.
 
     Raises RescueError, with the reason ``version_differs``, ``not_there``, or those of `alive_in`, and OSError.
     """
     _check_version(need, host)
     with ExitStack() as stack:
-        alive = alive_in(stack, need, host)
+        alive = alive_in(stack, need, host, is_proven)
         if alive is not None:
             yield alive
             return
@@ -86,7 +87,10 @@ def _version(found: Optional[Installed]) -> str:
 
 def _offer(fields: Dict[str, Any], host: Host, room: int) -> Dict[str, Any]:
     try:
-        with offered(need_from(fields), host) as (offer, fd):
+        need = need_from(fields)
+        # A large file must not be read once for each piece of it.
+        is_proven = fields.get("source") == printable(need.path)
+        with offered(need, host, is_proven) as (offer, fd):
             answer: Dict[str, Any] = {"offer": offer_fields(offer)}
             if fd != -1 and fields.get("length"):
                 piece = os.pread(fd, max(min(int(fields["length"]), room), 0), int(fields.get("offset", 0)))

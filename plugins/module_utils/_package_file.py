@@ -47,6 +47,6 @@ def packaged(need: Need) -> Iterator[Tuple[Offer, int]]:
         content.flush()
         source = "%s in %s" % (printable(member.name), os.path.basename(archive))
         offer = Offer(
-            member.size, member.mode, member.owner, member.group, member.mtime * 10**9, {}, member.link, source
+            member.size, member.mode, member.owner, member.group, member.mtime * 10**9, {}, member.leads_to, source
         )
-        yield offer, -1 if member.link is not None else content.fileno()
+        yield offer, -1 if member.leads_to is not None else content.fileno()

@@ -11,7 +11,7 @@ Read directly, or by the package manager's own tool; never through anything that
 
 import os
 import re
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Witness
@@ -50,21 +50,21 @@ def package_witnesses(
 
     ``warn`` is told of a database that is there and cannot be asked: it neither proves nor disowns any content then.
     """
-    return witnesses_of(paths, warn, LOCAL_RECORDS, (dpkg_witnesses, lambda names, _records: rpm_witnesses(names)))
+    return witnesses_of(paths, warn, LOCAL_RECORDS, (dpkg_witnesses, _rpm_witnesses))
 
 
 def witnesses_of(
     paths: Iterable[bytes],
     warn: Callable[[str], object],
     records: Records,
-    databases: Sequence[Callable[[Set[bytes], Records], Dict[bytes, Witness]]],
+    databases: Sequence[Callable[[Dict[bytes, List[bytes]], Records], Dict[bytes, Witness]]],
 ) -> Dict[bytes, Witness]:
     names = aliases_of(paths, records)
     found: Dict[bytes, Witness] = {}
     for ask in databases:
         unknown = {path: names[path] for path in names if path not in found}
         try:
-            known = ask({name for aliases in unknown.values() for name in aliases}, records)
+            known = ask(unknown, records)
         except OSError as error:
             warn(_SILENT % fault(error))
         except RescueError as error:
@@ -72,6 +72,10 @@ def witnesses_of(
         else:
             found.update((path, known[name]) for path, aliases in unknown.items() for name in aliases if name in known)
     return found
+
+
+def _rpm_witnesses(names: Dict[bytes, List[bytes]], _records: Records) -> Dict[bytes, Witness]:
+    return rpm_witnesses({name for aliases in names.values() for name in aliases})
 
 
 def aliases_of(paths: Iterable[bytes], records: Records) -> Dict[bytes, List[bytes]]:
@@ -82,15 +86,20 @@ def aliases_of(paths: Iterable[bytes], records: Records) -> Dict[bytes, List[byt
 
 def _aliases(path: bytes, merged: Dict[bytes, bytes]) -> List[bytes]:
     """All names of what ``path`` is the name of; ``merged`` folders lead to others."""
-    own = next((target + path[len(top) :] for top, target in merged.items() if path.startswith(top + b"/")), path)
-    others = [top + own[len(target) :] for top, target in merged.items() if own.startswith(target + b"/")]
+
+    def is_in(name: bytes, folder: bytes) -> bool:
+        return name == folder or name.startswith(folder + b"/")
+
+    own = next((target + path[len(top) :] for top, target in merged.items() if is_in(path, top)), path)
+    others = [top + own[len(target) :] for top, target in merged.items() if is_in(own, target)]
     return list(dict.fromkeys([path, own, *others]))
 
 
-def dpkg_witnesses(wanted: Set[bytes], records: Records) -> Dict[bytes, Witness]:
-    """For each name of ``wanted`` under which dpkg put a file there: its digest. Raises OSError."""
-    if not wanted:
+def dpkg_witnesses(names: Dict[bytes, List[bytes]], records: Records) -> Dict[bytes, Witness]:
+    """For the names, of those that each path has, under which dpkg put a file there: its digest. Raises OSError."""
+    if not names:
         return {}
+    wanted = {name for aliases in names.values() for name in aliases}
     try:
         lists = [name for name in records.names() if name.endswith(b".md5sums")]
     except FileNotFoundError:
@@ -99,7 +108,10 @@ def dpkg_witnesses(wanted: Set[bytes], records: Records) -> Dict[bytes, Witness]
     sources = wanted.union(source for source, place, _keeper in diversions if place in wanted)
     # Of a few names most lists have none, and to look for one takes less time than to look at every line.
     needles = {os.path.basename(source) + b"\n" for source in sources} if len(sources) <= _FEW else set()
-    found = {}
+    # What dpkg has a file of belongs to one package, mostly to one that is called so: those first, and then no more.
+    likely = tuple({re.split(rb"[^a-z0-9]", os.path.basename(path))[0] or path for path in names})
+    lists.sort(key=lambda name: not name.startswith(likely))
+    found: Dict[bytes, Witness] = {}
     for name_of_list, content in zip(lists, records.contents(lists)):
         if needles and not any(needle in content for needle in needles):
             continue
@@ -112,6 +124,8 @@ def dpkg_witnesses(wanted: Set[bytes], records: Records) -> Dict[bytes, Witness]
             place = next((to for source, to, keeper in diversions if source == name and keeper != keeps), name)
             if place in wanted and _vouches(package, name, records):
                 found[place] = Witness("package", "md5", line[:32].decode("ascii"), printable(keeps))
+        if all(any(name in found for name in aliases) for aliases in names.values()):
+            break
     return found
 
 

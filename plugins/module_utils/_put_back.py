@@ -7,12 +7,12 @@
 """copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
 
 from functools import partial
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, sentence, standing
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Target, Terms, Witness
@@ -21,17 +21,19 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     NotKnownError,
     NotSavedError,
     NotSyncedError,
+    sync,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._target import (
     check_named,
     check_room,
+    filling,
     folder_there,
     not_synced,
 )
 
 
 class Order(NamedTuple):
-    """``source`` is a readable descriptor of the chosen file, ``swept`` is for `sweep_once`."""
+    """``source`` is a readable descriptor of the chosen file, ``swept`` is for `sweep_once`, ``sync`` for `publish`."""
 
     candidate: Candidate
     source: int
@@ -40,7 +42,8 @@ class Order(NamedTuple):
     witness: Optional[Witness]
     terms: Terms
     swept: Set[Tuple[int, int]]
-    host: Host = LOCAL
+    host: Host
+    sync: Callable[[int], None] = sync
 
     @property
     def algorithms(self) -> List[str]:
@@ -132,12 +135,12 @@ def _put_back(order: Order) -> Outcome:
                     "restorable", order, original, judged, _Copied("", order.host.size(order.source), found, True, 0)
                 )._replace(replaced=existing)
         exists = existing is not None
-        done = _linked(order, original, exists) or _copied_and_named(order, original, exists)
+        done = _named_again(order, original, exists) or _copied_and_named(order, original, exists)
         return done._replace(replaced=existing)
     except FileExistsError:
         return Outcome("present", came_back=True)
     except NotSyncedError as error:
-        raise not_synced(order.target, error) from error
+        raise not_synced(order.target.path, error) from error
     except NotSavedError as error:
         raise RescueError(
             "%s is there again and complete, but what it replaced could not become a backup: %s. It waits in a folder "
@@ -176,7 +179,7 @@ def _is_linkable(order: Order) -> bool:
     return order.in_place and order.candidate.file.file.nlink > 0
 
 
-def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]:
+def _named_again(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]:
     """The shortest way: the inode itself gets its name back, if it has another link and nothing is to be withheld."""
     if not _is_linkable(order):
         return None
@@ -186,7 +189,7 @@ def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]
         return None
     folder = order.target.folder.fd
     done = _Copied("link", order.host.size(order.source), found, True, 0)  # nothing may fail once it is there
-    linked = order.host.link_again(order.source, folder, order.target.name, exists, order.terms.backup)
+    linked = order.host.link_again(order.source, folder, order.target.name, exists, order.terms.backup, order.sync)
     if linked is None:
         return None
     return _outcome("restored", order, original, judged, done)._replace(backup=linked.backup)
@@ -194,16 +197,16 @@ def _linked(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]
 
 def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
     host, folder, name = order.host, order.target.folder.fd, order.target.name
-    with host.draft_in(folder) as draft:
+    with filling(order.target, order.candidate.file.file.allocated, host), host.draft_in(folder) as draft:
         copied = _copied(order, draft.fd)
         judged = _judged(order, original, copied.digests)
         host.apply_metadata(draft.fd, judged.metadata)
         not_kept = tuple(host.differences(draft.fd, judged.metadata))
         backup = None
         if exists:
-            backup = host.replace(draft, folder, name, order.terms.backup)
+            backup = host.replace(draft, folder, name, order.terms.backup, order.sync)
         else:
-            host.publish(draft, folder, name)
+            host.publish(draft, folder, name, order.sync)
         check_named(draft.fd, order.target, host)
     return _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept, backup=backup)
 
@@ -232,7 +235,7 @@ def _copied_until_equal(order: Order, target: int) -> _Copied:
                 check_room(order.target, order.candidate.file.file.allocated, host)
             host.copy_content(order.source, target)
         # A clone that nobody wants proven need not be read: it takes no longer for a large file than for a small one.
-        found = {} if cloned and order.witness is None else host.digests(target, order.algorithms)
+        found = {} if cloned and order.witness is None else host.draft_digests(target, order.algorithms)
         # A clone is of one moment, whatever is written to the source since; proven content needs no other proof.
         consistent = (
             cloned

@@ -9,55 +9,30 @@
 scan -> group -> judge -> archive -> scan and judge again -> free -> compare the room of the file systems.
 """
 
-import ctypes
-import errno
 import os
-import time
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import paths_of, wish_from
-from ansible_collections.procfs.rescue.plugins.module_utils._copy import data_ranges
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Places
+from ansible_collections.procfs.rescue.plugins.module_utils._free import Rooms, appends, free, freeable
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
-from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, read_at, readable, unpin, writable
+from ansible_collections.procfs.rescue.plugins.module_utils._handle import unpin
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import Claim
-from ansible_collections.procfs.rescue.plugins.module_utils._model import (
-    DeletedFile,
-    Effort,
-    File,
-    Mount,
-    Sighting,
-    Terms,
+from ansible_collections.procfs.rescue.plugins.module_utils._may_free import (
+    REASONS,
+    Candidate,
+    Manner,
+    cut,
+    length,
+    refusals,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Mount, Sighting, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-from ansible_collections.procfs.rescue.plugins.module_utils._summary import ELSEWHERE, Found, mount_of_ours
-
-# name -> what it means to a person. The names are public: options, results and documentation use them.
-REASONS = {
-    "not_regular": "it is no ordinary file of a file system",
-    "not_removed": "its name is not free, or cannot be seen from here",
-    "linked": "a link to it is left, or it lies in the lower layer of an overlay: it would free nothing",
-    "may_read": "a holder may read it again (readable: true for this very inode, if that does not matter)",
-    "mapped": "a holder maps or executes it and would be killed",
-    "sparse_writer": "a holder writes at an offset of its own and goes on there (sparse_writer: true, if that is well)",
-    "max_bytes": "more than max_bytes would be freed with it",
-    "not_archived": "it could not be archived",
-    "changed": "it changed while it was archived, and not only at its end",
-    "failed": "it could not be freed",
-}
-
-# The room of some file systems shows what was freed only after a moment, that of Btrfs when it was committed.
-_SETTLE_SECONDS = 5.0
-# What others write and free meanwhile is no reason to say that less came free.
-_SLACK = 1024 * 1024
-
-_APPEND = 0o2000
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found
 
 
 class Choice(NamedTuple):
@@ -80,31 +55,7 @@ class Choice(NamedTuple):
         return self.filters.want(found, reporter)
 
 
-class Manner(NamedTuple):
-    """How they are freed. ``keep_last`` and ``max_bytes`` are bytes, ``archive`` is a folder on the host."""
-
-    readable: bool = False
-    sparse_writer: bool = False
-    keep_last: int = 0
-    max_bytes: Optional[int] = None
-    archive: Optional[bytes] = None
-    check_mode: bool = False
-
-
 Identity = Tuple[int, int]
-
-
-class _Candidate(NamedTuple):
-    deleted: DeletedFile
-    reasons: List[str]
-
-    @property
-    def best(self) -> Sighting:
-        return self.deleted.sightings[0]
-
-    @property
-    def writers(self) -> List[Sighting]:
-        return [one for one in self.deleted.sightings if one.access != "read" and one.via == "fd"]
 
 
 def choice_from(options: Dict[str, Any]) -> Choice:
@@ -189,7 +140,7 @@ class _Work:
     def end(self) -> None:
         unpin(self._pinned)
 
-    def look(self, wanted: Set[Identity]) -> Dict[Identity, _Candidate]:
+    def look(self, wanted: Set[Identity]) -> Dict[Identity, Candidate]:
         """All candidates as they are now; of those ``wanted`` the file is held from here on."""
         seen = self.host.scan(lambda one: one.file.identity in wanted, self.effort)
         self._pinned = seen.sightings
@@ -207,22 +158,24 @@ class _Work:
         finally:
             places.close()
         meant = [found for found in everything if self.choice.means(found, self.reporter)]
-        return {found.deleted.file.identity: _Candidate(found.deleted, _reasons(found, self.manner)) for found in meant}
+        return {
+            found.deleted.file.identity: Candidate(found.deleted, refusals(found, self.manner, appends))
+            for found in meant
+        }
 
-    def freeable(self, one: _Candidate) -> int:
+    def freeable(self, one: Candidate) -> int:
         """The bytes that `free` would free of it as it is now; 0 where it is refused, which may turn out here."""
         file = one.deleted.file
-        length = self._length(file, file.size if self.manner.archive else None)
-        if one.reasons or length is None:
+        kept_from = length(self.manner, file, file.size if self.manner.archive else None)
+        if one.reasons or kept_from is None:
             return 0 if one.reasons else file.allocated
         try:
-            with readable(one.best) as fd:
-                return min(file.allocated, _data_before(fd, length))
+            return min(file.allocated, freeable(one.best, kept_from))
         except (OSError, RescueError):
             one.reasons.append("failed")
             return 0
 
-    def limit(self, chosen: Iterable[_Candidate]) -> None:
+    def limit(self, chosen: Iterable[Candidate]) -> None:
         """Refuses what goes beyond ``max_bytes``, the largest files first."""
         left = self.manner.max_bytes
         if left is None:
@@ -236,7 +189,7 @@ class _Work:
             else:
                 left -= freeable
 
-    def archive(self, chosen: Iterable[_Candidate]) -> Dict[Identity, Dict[str, Any]]:
+    def archive(self, chosen: Iterable[Candidate]) -> Dict[Identity, Dict[str, Any]]:
         """Copies out what is to be freed, verified; what could not be is refused. Gives the results of the copies."""
         if self.manner.archive is None:
             return {}
@@ -253,7 +206,7 @@ class _Work:
                 one.reasons.append("not_archived")
         return {one.deleted.file.identity: result for one, result in zip(ready, results)}
 
-    def _check_archive(self, path: bytes, ready: Iterable[_Candidate]) -> None:
+    def _check_archive(self, path: bytes, ready: Iterable[Candidate]) -> None:
         folder = self.host.open_folder(path, self.mounts)
         self.host.close(folder.fd)
         for one in ready:
@@ -264,9 +217,9 @@ class _Work:
                 )
 
     def free(
-        self, files: Iterable[Tuple[_Candidate, Optional[Dict[str, Any]]]], pinned: Set[Identity]
+        self, files: Iterable[Tuple[Candidate, Optional[Dict[str, Any]]]], pinned: Set[Identity]
     ) -> Dict[str, Any]:
-        rooms = _Rooms(self.mounts)
+        rooms = Rooms(self.mounts)
         results = []
         for one, copy in files:
             status, freed = "refused", 0
@@ -287,133 +240,11 @@ class _Work:
             "mount_points": rooms.compared(),
         }
 
-    def _free(self, one: _Candidate, copy: Optional[Dict[str, Any]], rooms: "_Rooms") -> int:
-        with writable(one.best) as fd:
-            rooms.before(one.best, fd)
-            before = file_of(fd)
-            if before.nlink:
-                raise RescueError("It was linked again.", ["linked"])
-            length = self._cut(one, copy, before)
-            if length is None:
-                os.ftruncate(fd, 0)
-            else:
-                _punch(fd, length)
-            os.fsync(fd)
-            freed = max(0, before.allocated - file_of(fd).allocated)
-            rooms.after(one.best, freed)
-        self.log("freed %d bytes of %s (%s, inode %d)" % (freed, printable(one.best.path), one.best.link, before.inode))
+    def _free(self, one: Candidate, copy: Optional[Dict[str, Any]], rooms: Rooms) -> int:
+        freed = free(one.best, rooms, lambda file: cut(one, self.manner, file, copy, appends))
+        inode = one.deleted.file.inode
+        self.log("freed %d bytes of %s (%s, inode %d)" % (freed, printable(one.best.path), one.best.link, inode))
         return freed
-
-    def _cut(self, one: _Candidate, copy: Optional[Dict[str, Any]], file: File) -> Optional[int]:
-        """As `_length`, of what is in the archive where there is to be one. Raises RescueError."""
-        if copy is None:
-            return self._length(file, None)
-        unchanged = copy["consistent"] and (copy["size"], copy["mtime"]) == (file.size, file.mtime_ns / 1e9)
-        # What was appended since is not in the archive, and stays.
-        grew = file.size >= copy["size"] and all(_appends(one) for one in one.writers)
-        if not unchanged and (self.manner.readable or not grew):
-            raise RescueError("It changed while it was archived.", ["changed"])
-        return self._length(file, int(copy["size"]))
-
-    def _length(self, file: File, archived: Optional[int]) -> Optional[int]:
-        """How much is freed from the beginning on, the size staying as it is; None where all is cut off."""
-        if self.manner.readable or not (self.manner.keep_last or archived is not None):
-            return None
-        kept_from = max(0, file.size - self.manner.keep_last)
-        return kept_from if archived is None else min(archived, kept_from)
-
-
-class _Rooms:
-    """The free bytes of file systems before and after."""
-
-    def __init__(self, mounts: Dict[int, Mount]) -> None:
-        self._mounts = mounts
-        self._handles: Dict[str, int] = {}
-        self._rows: Dict[str, Dict[str, Any]] = {}
-
-    def before(self, sighting: Sighting, fd: int) -> None:
-        name = self._name(sighting)
-        if name not in self._rows:
-            self._handles[name] = os.dup(fd)
-            self._rows[name] = {"free_before": _free_bytes(fd), "freed": 0}
-
-    def after(self, sighting: Sighting, freed: int) -> None:
-        self._rows[self._name(sighting)]["freed"] += freed
-
-    def compared(self) -> Dict[str, Dict[str, Any]]:
-        until = time.monotonic() + _SETTLE_SECONDS
-        for name, row in self._rows.items():
-            fd = self._handles[name]
-            while True:
-                row["free_after"] = _free_bytes(fd)
-                gained = row["free_after"] - row["free_before"]
-                if gained + _SLACK >= row["freed"] or time.monotonic() > until:
-                    break
-                ctypes.CDLL(None).syncfs(fd)
-                time.sleep(0.1)
-            os.close(fd)
-            if gained + _SLACK < row["freed"]:
-                row["less_because"] = (
-                    "%d bytes less came free than were cut off: snapshots or reflinks have them still, or what is left "
-                    "of their extents (Btrfs), or others wrote meanwhile." % (row["freed"] - gained)
-                )
-        return self._rows
-
-    def _name(self, sighting: Sighting) -> str:
-        ours = None if sighting.mount is None else mount_of_ours(sighting.mount, self._mounts)
-        return ELSEWHERE if ours is None else printable(ours.mount_point)
-
-
-def _free_bytes(fd: int) -> int:
-    found = os.fstatvfs(fd)
-    return found.f_bfree * found.f_frsize
-
-
-def _punch(fd: int, length: int) -> None:
-    """Frees the first ``length`` bytes; the size stays, and who reads them reads zeros (fallocate(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    fallocate = libc.fallocate64 if hasattr(libc, "fallocate64") else libc.fallocate  # where offsets have 32 bits
-    if length and fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_longlong(0), ctypes.c_longlong(length)):
-        number = ctypes.get_errno()
-        if number == errno.EOPNOTSUPP:
-            raise RescueError("Its file system cannot free a part of a file.")
-        raise OSError(number, os.strerror(number))
-
-
-def _data_before(fd: int, length: int) -> int:
-    """The bytes of the whole blocks in the first ``length`` bytes that are no hole: what `_punch` frees."""
-    block = os.fstatvfs(fd).f_frsize
-    return sum(end - start for start, end in data_ranges(fd, 0, length - length % block))
-
-
-def _reasons(found: Found, manner: Manner) -> List[str]:
-    deleted = found.deleted
-    reasons = []
-    if deleted.kind != "regular":
-        reasons.append("not_regular")
-    if found.state != "removed":
-        reasons.append("not_removed")
-    if deleted.file.nlink:
-        reasons.append("linked")
-    if any(one.via != "fd" for one in deleted.sightings):
-        reasons.append("mapped")
-    if not manner.readable and any(one.access != "write" for one in deleted.sightings):
-        reasons.append("may_read")
-    writers = _Candidate(deleted, []).writers
-    # What is only cut at its beginning keeps its size, and nobody's offset matters.
-    cut_off = manner.readable or not (manner.keep_last or manner.archive)
-    if cut_off and not manner.sparse_writer and not all(_appends(one) for one in writers):
-        reasons.append("sparse_writer")
-    return reasons
-
-
-def _appends(sighting: Sighting) -> bool:
-    """False also where the descriptor is gone: then it is looked at again anyway."""
-    try:
-        flags = _procfs.flags(read_at(sighting.link.replace("/fd/", "/fdinfo/")))
-    except OSError:
-        return False
-    return flags is not None and bool(flags & _APPEND)
 
 
 def _is_claimed(claim: Claim, sighting: Sighting) -> bool:
@@ -421,7 +252,7 @@ def _is_claimed(claim: Claim, sighting: Sighting) -> bool:
     return all(wanted in (None, value) for wanted, value in zip(claim, values))
 
 
-def _told(one: _Candidate, status: str, freed: int, copy: Optional[Dict[str, Any]], why: str = "") -> Dict[str, Any]:
+def _told(one: Candidate, status: str, freed: int, copy: Optional[Dict[str, Any]], why: str = "") -> Dict[str, Any]:
     file, path = one.deleted.file, one.best.host_path or one.best.path
     if one.reasons and status != "failed":
         status = "refused"

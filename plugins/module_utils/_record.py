@@ -15,7 +15,7 @@ from typing import Optional
 RECORD = b"/run/procfs-rescue/keeper.json"
 
 
-def recorded_link(record: bytes, path: bytes) -> Optional[bytes]:
+def recorded_symlink(record: bytes, path: bytes) -> Optional[bytes]:
     """Where the symlink ``path`` led when the keeper saw it last; None where the record does not know it."""
     try:
         target = json.loads(record.decode("utf-8"))["links"].get(os.fsdecode(path))

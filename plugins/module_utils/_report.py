@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of, user_unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._group import NAMELESS, RENAMED_KINDS
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import DeletedFile, File, Made, Process, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 
@@ -20,7 +20,7 @@ _SHOWN_IN_DIFF = ("size", "owner", "group", "mode", "mtime", "checksum", "conten
 class Reporter:
     """Knows the names of the host's users and groups."""
 
-    def __init__(self, host: Host = LOCAL) -> None:
+    def __init__(self, host: Host) -> None:
         self._users = host.user_names()
         self._groups = host.group_names()
 

@@ -37,7 +37,7 @@ RESTORE_SPEC: Dict[str, Any] = {
         checksums={"type": "dict", "default": {}},
         look={"type": "bool", "default": False},
         pin={"type": "float", "default": 0},
-        prove={"type": "bool", "default": False},
+        try_start={"type": "bool", "default": False},
         offer={"type": "bool", "default": False},
         transport=TRANSPORT,
     ),

@@ -28,7 +28,8 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
         for_copies = [name for name in ("owner", "group", "mode") if params[name] is not None]
         if for_copies and not all("dest" in request for request in requests):
             raise RescueError("owner, group and mode are for files with dest: in place a file gets back those it had.")
-        results = restore(requests, _terms(params, setting), setting.log, host)
+        unseen: List[str] = []
+        results = restore(requests, _terms(params, setting), setting.log, host, unseen.append)
         if params["look"]:
             results = [dict(result, changed=False) for result in results]
     except RescueError as error:
@@ -37,6 +38,10 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
         msg = DO_NOT + "The host's processes could not be looked at: %s." % fault(error)
         return {"failed": True, "changed": False, "msg": msg}
     answer: Dict[str, Any] = {"changed": any(result["changed"] for result in results), "files": results}
+    if any("path_prefix" in request for request in requests):
+        answer["complete"] = not unseen
+    if unseen:
+        answer["warnings"] = unseen
     if params["offer"]:
         answer["release"] = host.release()
     if setting.diff:
@@ -69,8 +74,9 @@ def _terms(params: Dict[str, Any], setting: Setting) -> Terms:
         parents=params["parents"],
         look=params["look"],
         pin=params["pin"],
-        prove=params["prove"],
+        try_start=params["try_start"],
         offer=params["offer"],
+        checksums=params["checksums"],
     )
 
 

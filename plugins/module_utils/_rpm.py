@@ -83,6 +83,13 @@ def rpm_installed(names: Set[bytes]) -> Dict[bytes, Installed]:
     return {name: found[name] for name in names if name in found}
 
 
+def rpm_links(names: Iterable[bytes]) -> Set[bytes]:
+    """Where the symlinks lead that installed packages have under one of ``names``. Raises as `rpm_witnesses`."""
+    wanted = set(names)
+    lines = [line.partition(b"\t") for line in _told_of(wanted, "[%{FILENAMES}\\t%{FILELINKTOS}\\n]")]
+    return {link for name, _tab, link in lines if name in wanted and link}
+
+
 def rpm_recorded(name: bytes) -> Optional[Recorded]:
     """What the database says of a file's owner and mode. Raises as `rpm_witnesses`."""
     form = "[%{FILENAMES}\\t%{FILEMODES}\\t%{FILEUSERNAME}\\t%{FILEGROUPNAME}\\t%{FILECAPS}\\n]"

@@ -85,8 +85,11 @@ def extracted(archive: str, names: Set[bytes], content: IO[bytes]) -> Optional[M
 
 
 def _is(path: str, installed: Installed) -> bool:
-    """Whether it is that package, whatever its file is called."""
-    told = run(["/usr/bin/rpm", "-qp", "--nosignature", "--qf", "%{NAME} %{EVR} %{ARCH}", path], "/")
+    """Whether it is that package, whatever its file is called; half a download is none."""
+    try:
+        told = run(["/usr/bin/rpm", "-qp", "--nosignature", "--qf", "%{NAME} %{EVR} %{ARCH}", path], "/")
+    except RescueError:
+        return False
     return told.decode("utf-8", "replace") == "%s %s %s" % tuple(installed[:3])
 
 
@@ -122,5 +125,5 @@ def _read(stream: IO[bytes], size: int, archive: str) -> bytes:
     return found
 
 
-def _member(header: _Header, link: Optional[bytes]) -> Member:
-    return Member(header.name, header.size, stat.S_IMODE(header.mode), "root", "root", header.mtime, link)
+def _member(header: _Header, leads_to: Optional[bytes]) -> Member:
+    return Member(header.name, header.size, stat.S_IMODE(header.mode), "root", "root", header.mtime, leads_to)

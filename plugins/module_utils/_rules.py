@@ -27,7 +27,7 @@ HARMLESS: List[Dict[str, Any]] = [
     {"path": r".*/orcexec\.[0-9A-Za-z]{6}"},  # GStreamer's compiler
     {"path": r"/tmp/\.gl[0-9A-Za-z]{6}"},  # OpenGL drivers
     # Libraries that Java programs unpack from their archives.
-    {"path": r".*/(snappy|sqlite|lz4|leveldbjni|jansi|libjansi|jffi|libjffi|libnetty_|libzstd)[^/]*\.(so|tmp)"},
+    {"path": r".*/(lib)?(snappy|sqlite|lz4-java|leveldbjni|jansi|jffi|netty_|zstd-jni)[^/]*\.(so|tmp)"},
 ]
 
 # Sessions of people, what holds the sessions and the buses, what other services' processes are children of.

@@ -4,10 +4,7 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""The file of a holder that was chosen before, opened again: its content as a stream or in pieces. Nothing is written.
-
-What a large file needs many times is here, so that Python has little to compile each time.
-"""
+"""The file of a holder that was chosen before, opened again: its content as a stream or in pieces. Only read."""
 
 import base64
 import os
@@ -15,10 +12,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Dict, Iterator, List
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._copy import data_ranges
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of, open_directory, read_at, reopen
-from ansible_collections.procfs.rescue.plugins.module_utils._stream import FAILED, Kept, begin, send, tell
+from ansible_collections.procfs.rescue.plugins.module_utils._holes import data_ranges
+from ansible_collections.procfs.rescue.plugins.module_utils._stream import FAILED, Kept, begin, send, stamp, tell
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 
@@ -53,19 +50,22 @@ def opened(source: Dict[str, Any]) -> Iterator[int]:
 
 def piece(source: Dict[str, Any], offset: int, length: int) -> Dict[str, Any]:
     """What is at ``offset`` of what `chosen` gave: a ``hole`` (bytes, mostly 0), and ``content`` (base64) after it, at
-    most ``length`` bytes; both are nothing at the end. Raises RescueError.
+    most ``length`` bytes; both are nothing at the end. ``stamps`` are those before and after. Raises RescueError.
     """
     with opened(source) as fd:
+        before = stamp(fd)
         size = os.fstat(fd).st_size
         start, end = next(data_ranges(fd, offset, size), (max(offset, size), size))
         content = os.pread(fd, min(length, max(0, end - start)), start)
-        return {"hole": start - offset, "content": base64.b64encode(content).decode("ascii")}
+        encoded = base64.b64encode(content).decode("ascii")
+        return {"hole": start - offset, "content": encoded, "stamps": [before, stamp(fd)]}
 
 
-def beginning(source: Dict[str, Any], length: int) -> str:
-    """The sha256 of the first ``length`` bytes, for a transfer that goes on after them. Raises RescueError."""
+def beginning(source: Dict[str, Any], length: int) -> Dict[str, Any]:
+    """The ``sha256`` of the first ``length`` bytes, and ``stamps`` as `piece` gives them. Raises RescueError."""
     with opened(source) as fd:
-        return digests(fd, ["sha256"], length)["sha256"]
+        before = stamp(fd)
+        return dict(digests(fd, ["sha256"], length), stamps=[before, stamp(fd)])
 
 
 def streams(wanted: List[Dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ import struct
 from contextlib import suppress
 from typing import Any, Dict, NamedTuple, Tuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils._copy import data_ranges
+from ansible_collections.procfs.rescue.plugins.module_utils._holes import data_ranges
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content
 
 # A shell, sudo or a banner may say something first.
@@ -70,7 +70,7 @@ def send(fd: int, size: int, out: int, kept: Kept = NOTHING) -> None:
     The END tells ``size`` (how much there was), ``sha256`` of it all, and ``changed``: whether the file was written to
     meanwhile, so that what was read is no state that it ever had, or lacks what was added. Raises OSError.
     """
-    before = _stamp(fd)
+    before = stamp(fd)
     digest, at = _begun(fd, size, kept)
     _write(out, HEAD.pack(START, at))
     piece = bytearray(PIECE)
@@ -91,7 +91,7 @@ def send(fd: int, size: int, out: int, kept: Kept = NOTHING) -> None:
                 at += count
     size = min(size, max(at, os.fstat(fd).st_size))  # it may have been truncated
     _hole(out, digest, size - at)
-    tell(out, END, {"size": size, "sha256": digest.hexdigest(), "changed": before != _stamp(fd)})
+    tell(out, END, {"size": size, "sha256": digest.hexdigest(), "changed": before != stamp(fd)})
 
 
 def _begun(fd: int, size: int, kept: Kept) -> Tuple[Any, int]:
@@ -105,7 +105,8 @@ def _begun(fd: int, size: int, kept: Kept) -> Tuple[Any, int]:
     return hashlib.sha256(), 0
 
 
-def _stamp(fd: int) -> Tuple[int, int, int]:
+def stamp(fd: int) -> Tuple[int, int, int]:
+    """What is another when the file was written to."""
     status = os.fstat(fd)
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

@@ -170,7 +170,7 @@ def _suspicious(seen: Scan, found: Sequence[Found], reporter: Reporter, host: Ho
     reasons: Dict[int, List[str]] = {}
     processes: Dict[int, Process] = {}
     for deleted, state in found:
-        reason = "memfd" if deleted.kind == "memfd" else "removed" if state == "removed" else None
+        reason = _why_suspicious(deleted, state)
         for one in deleted.sightings:
             if one.via == "exe" and reason is not None:
                 reasons.setdefault(one.process.pid, []).append(reason)
@@ -190,6 +190,16 @@ def _suspicious(seen: Scan, found: Sequence[Found], reporter: Reporter, host: Ho
             continue  # it ended
         result.append(dict(reporter.process(process), reasons=reasons[pid]))
     return result
+
+
+def _why_suspicious(deleted: DeletedFile, state: str) -> Optional[str]:
+    if deleted.kind == "memfd":
+        return "memfd"
+    if state == "removed":
+        return "removed"
+    # What a user mounted in a namespace of her own is not looked into: that must not hide what she removed there.
+    is_unseen = state == "unknown" and deleted.sightings[0].foreign == "untrusted"
+    return "removed_elsewhere" if is_unseen and not deleted.file.nlink else None
 
 
 def _is_anybodys(path: bytes, mounts: Dict[int, Mount], host: Host) -> bool:

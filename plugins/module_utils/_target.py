@@ -9,7 +9,7 @@
 import errno
 import os
 from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, Set, Tuple
+from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
@@ -39,23 +39,35 @@ def folder_there(target: Target, swept: Set[Tuple[int, int]], host: Host) -> Ite
         host.close(folder)
 
 
-def prove(result: Dict[str, Any], path: bytes, host: Host) -> None:
-    """Adds to the result of a program that came back whether it ``starts``, None where that is not tried."""
+def try_to_start(result: Dict[str, Any], path: bytes, host: Host) -> None:
+    """Adds to the result of a program that came back whether it ``starts``, None where that is not tried.
+
+    Nothing of a user's is started, nor what a user could put in its place.
+    """
     started = None
-    with suppress(OSError, RescueError):
-        target = host.open_target(path, {})
-        try:
-            fd = host.open_file(target.folder.fd, target.name)
-            if fd is not None:
-                try:
-                    started = host.does_start(fd, target.name)
-                finally:
-                    host.close(fd)
-        finally:
-            host.close(target.folder.fd)
+    # A symlink has no digest.
+    if result["content_by"] != "none" and result["checksum"]:
+        with suppress(OSError, RescueError):
+            started = _started(path, result["checksum"].partition(":")[2], host)
     result["starts"] = started
     if started is False:
         result["msg"] += " But it does not start: look for the libraries that it needs (ldd)."
+
+
+def _started(path: bytes, sha256: str, host: Host) -> Optional[bool]:
+    target = host.open_target(path, {})
+    try:
+        if any(ancestor.uid != 0 or ancestor.is_writable_by_others for ancestor in target.folder.ancestors):
+            return None
+        fd = host.open_file(target.folder.fd, target.name)
+        if fd is None:
+            return None
+        try:
+            return host.does_start(fd, target.name, sha256)
+        finally:
+            host.close(fd)
+    finally:
+        host.close(target.folder.fd)
 
 
 def check_named(fd: int, target: Target, host: Host) -> None:
@@ -70,10 +82,10 @@ def check_named(fd: int, target: Target, host: Host) -> None:
         raise RescueError("%s was taken away or replaced the moment it came back." % printable(target.path))
 
 
-def not_synced(target: Target, error: OSError) -> RescueError:
+def not_synced(path: bytes, error: OSError) -> RescueError:
     return RescueError(
         "%s is there again and complete, but its folder could not be written to the disk: %s. Until sync(1) "
-        "succeeds its name may be lost when the host goes down." % (printable(target.path), fault(error))
+        "succeeds its name may be lost when the host goes down." % (printable(path), fault(error))
     )
 
 
@@ -90,3 +102,15 @@ def check_room(target: Target, needed: int, host: Host) -> None:
             "%s needs %d bytes, its file system has %d free: free some, or restore to another file system with dest."
             % (printable(target.path), needed, room.free)
         )
+
+
+@contextmanager
+def filling(target: Target, needed: int, host: Host) -> Iterator[None]:
+    """The block takes as much room, and leaves nothing of it where it fails: what fills the disk meanwhile is told as
+    `check_room` tells it before. Raises RescueError, OSError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EREMOTEIO):
+            check_room(target, needed, host)
+        raise

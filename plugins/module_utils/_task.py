@@ -17,7 +17,8 @@ import syslog
 from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, local_host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import local_host
 
 Answer = Dict[str, Any]
 
@@ -35,6 +36,8 @@ def run_module(module: Any, params: Answer, run: Callable[[Answer, Setting], Ans
     """Gives the answer to Ansible by AnsibleModule, and ends."""
     log = partial(_log, module._name) if module.no_log else module.log  # what it was asked is secret, not what it did
     answer = run(params, Setting(module.check_mode, module._diff, log, local_host(module.warn)))
+    for warning in answer.pop("warnings", []):
+        module.warn(warning)
     if answer.get("failed"):
         module.fail_json(**answer)
     module.exit_json(**answer)
@@ -47,8 +50,8 @@ def main(name: str, params: Answer, check_mode: bool, diff: bool, logs: bool) ->
     log = partial(_log, "procfs.rescue.%s_file" % name) if logs else lambda _line: None
     answer = task.run(params, Setting(check_mode, diff, log, local_host(warnings.append)))
     if warnings:
-        answer["warnings"] = warnings
-    json.dump(answer, sys.stdout)
+        answer["warnings"] = warnings + answer.get("warnings", [])
+    sys.stdout.write(json.dumps(answer))  # dump writes token by token
 
 
 def _log(name: str, line: str) -> None:

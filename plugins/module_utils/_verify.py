@@ -11,16 +11,23 @@ import os
 from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._holes import data_ranges
 
 _CHUNK = 1024 * 1024
+_ZEROS = bytes(64 * 1024)
 
 ALGORITHMS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 
 
 def digests(fd: int, algorithms: Iterable[str], size: Optional[int] = None) -> Dict[str, str]:
     """Hex digests of the content of ``fd`` by algorithm, of as much as `content` gives."""
+    return digests_of(content(fd, size), algorithms)
+
+
+def digests_of(pieces: Iterable[bytes], algorithms: Iterable[str]) -> Dict[str, str]:
+    """Hex digests of all ``pieces`` together."""
     hashes = {algorithm: new_hash(algorithm) for algorithm in algorithms}
-    for piece in content(fd, size):
+    for piece in pieces:
         for state in hashes.values():
             state.update(piece)
     return {algorithm: state.hexdigest() for algorithm, state in hashes.items()}
@@ -31,14 +38,40 @@ def content(fd: int, size: Optional[int] = None) -> Iterator[bytes]:
 
     The file offset is neither used nor changed.
     """
-    end = os.fstat(fd).st_size if size is None else size
-    offset = 0
+    return _pieces(fd, 0, os.fstat(fd).st_size if size is None else size)
+
+
+def _pieces(fd: int, offset: int, end: int) -> Iterator[bytes]:
     while offset < end:
         piece = os.pread(fd, min(_CHUNK, end - offset), offset)
         if not piece:
             return
         yield piece
         offset += len(piece)
+
+
+def draft_digests(fd: int, algorithms: Iterable[str]) -> Dict[str, str]:
+    """As `digests`, of what we wrote ourselves: what is a hole there is not read. That takes longer than its digest.
+
+    Whether the file system told the holes of a source right, when it was copied, only all of its content shows.
+    """
+    return digests_of(_without_holes(fd), algorithms)
+
+
+def _without_holes(fd: int) -> Iterator[bytes]:
+    size = os.fstat(fd).st_size
+    before = 0
+    for start, end in data_ranges(fd, 0, size):
+        yield from _zeros(start - before)
+        yield from _pieces(fd, start, end)
+        before = end
+    yield from _zeros(size - before)
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    while count > 0:
+        yield _ZEROS[:count]
+        count -= len(_ZEROS)
 
 
 def parsed_checksum(text: str) -> Tuple[str, str]:

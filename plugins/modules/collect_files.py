@@ -15,7 +15,10 @@ description:
   - The playbook C(procfs.rescue.collect) runs it on all hosts and seals the folder at the end.
   - All files are opened before any is read, those first whose youngest holder started last, and a process named C(procfs-rescue) keeps
     them open on the host until the contents are here, an hour at most, should nobody end it.
-  - It writes no content on the hosts. Ansible writes its modules there unless pipelining is on, so that it refuses to run without.
+  - Nothing is written on the disks of the hosts. With pipelining Ansible pipes its modules to Python, which unpacks them in a folder of
+    C($TMPDIR); that is C(/dev/shm), in memory, unless the play sets another one. Without pipelining Ansible writes its modules to the disk,
+    so that it refuses to run.
+  - Somebody who sits before a terminal is told every few seconds how far it is, for each host that is busy, others from C(-v) on.
 extends_documentation_fragment:
   - procfs.rescue._attributes
 attributes:
@@ -95,6 +98,11 @@ manifest:
   type: str
   returned: when files were collected
   sample: hosts/web1.jsonl
+filters:
+  description: O(via), O(suspicious_only), O(min_size) and O(max_size), by which the files were chosen; sizes in bytes.
+  type: dict
+  returned: when files were collected
+  sample: {"via": ["exe"], "suspicious_only": false, "min_size": 0, "max_size": null}
 files:
   description: How many deleted files the manifest has.
   type: int

@@ -110,7 +110,8 @@ options:
       - size
   limit:
     description:
-      - List so many files at most. RV(ansible_facts.deleted_files_summary) covers all of them nevertheless.
+      - List so many files at most. RV(ansible_facts.deleted_files_summary) covers all of them nevertheless, and names each process that executes
+        what is gone and belongs to no service or container.
     type: int
   holders_limit:
     description:
@@ -323,7 +324,9 @@ ansible_facts:
           returned: always
           sample: 1269760
         in_memory:
-          description: Whether its bytes are memory of the host and no disk's, as of memfd, shared memory and tmpfs.
+          description:
+            - Whether its bytes are memory of the host and no disk's, as of memfd, shared memory and tmpfs. A tmpfs that was detached
+              (C(umount -l)) cannot be told from a disk any more.
           type: bool
           returned: always
           sample: false
@@ -492,7 +495,10 @@ ansible_facts:
       type: dict
       contains:
         complete:
-          description: Whether every process and mount could be read. If not, more may be held than is listed.
+          description:
+            - Whether every process and mount could be read. If not, more may be held than is listed.
+            - In a container without C(CAP_SYS_ADMIN) no mapping can be read, so that it is V(false) there. Descriptors that a thread has in a table
+              of its own are only looked at with O(threads).
           type: bool
           returned: always
           sample: true
@@ -722,6 +728,8 @@ ansible_facts:
               description:
                 - V(removed) when its name is free, V(memfd) when it never had one, V(world_writable_folder) when everybody may write in its folder
                   or in one above it. The latter is also told of executables that were not deleted.
+                - V(removed_elsewhere) when it was removed in mounts that only its own namespace sees and that are not looked into, because a user
+                  made them or they were detached. Another file may have its name there, as after an upgrade in a container without root.
               type: list
               elements: str
               returned: always

@@ -12,11 +12,12 @@ author:
 description:
   - Works like M(ansible.builtin.fetch), for files that were deleted and that a process on the host still holds.
   - Over SSH the content comes as one stream, whatever the size, where nobody has to be asked for a password; else, and over other
-    connections, in pieces of 8 MiB. Nothing of it is written on the host, no end holds more than a few MiB of it in memory, and holes of
-    sparse files stay holes. Long runs of zeros become holes.
+    connections, in pieces of 8 MiB. Nothing of it is written on the host, no end holds more than a few MiB of it in memory (of pieces a few
+    times 8 MiB), and holes of sparse files stay holes. Long runs of zeros become holes.
   - The module is piped to Python and unpacked in C(/dev/shm) where that can be, whatever C(pipelining) is, so that a full disk is no hindrance.
-  - Digests are computed on both ends while it is read and written. When they differ nothing is left under the final name.
-  - Somebody who sits before a terminal is told every few seconds how far it is, others from C(-v) on.
+  - Digests are computed on both ends while it is read and written; of pieces the host computes it before, by reading all of the file once
+    more. When they differ nothing is left under the final name.
+  - Somebody who sits before a terminal is told every few seconds how far it is, or what is waited for, others from C(-v) on.
   - Files arrive with mode V(0600), unless O(mode) says otherwise, in folders with mode V(0700). Owner and mode that they had are in the
     result.
 extends_documentation_fragment:
@@ -111,9 +112,11 @@ ways_closed:
   returned: always
   sample: []
 file:
-  description: The same as RV(path), by the name that M(ansible.builtin.fetch) has for it.
+  description:
+    - The same as RV(path), by the name that M(ansible.builtin.fetch) has for it.
+    - Where no process holds one, O(path), or null where that was not given.
   type: str
-  returned: when a file was found
+  returned: when a file was found, and when none was with O(fail_on_missing=false)
   sample: /usr/bin/bash
 path:
   description: Path that the file had on the host.
@@ -130,10 +133,14 @@ dest:
   type: str
   returned: when a file was found
   sample: /home/oncall/rescued/web1/usr/bin/bash
+dest_b64:
+  description: The exact bytes of RV(dest) in base64.
+  type: str
+  returned: when RV(dest) is not exact
+  sample: L2hvbWUvb25jYWxsL3Jlc2N1ZWQvd2ViMS90bXAv/w==
 checksum:
   description:
-    - Digest of the file on the controller. M(ansible.builtin.fetch) has a SHA-1 without its name here, and MD5 as RV(ignore:md5sum) and
-      RV(ignore:remote_md5sum), which there are none of.
+    - Digest of the file on the controller. M(ansible.builtin.fetch) has a SHA-1 without its name here.
   type: str
   returned: when a file was found
   sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
@@ -142,6 +149,16 @@ remote_checksum:
   type: str
   returned: when a file was found
   sample: sha256:2b2a2d3d4c2f3e7f0a6c9b8f2f4c5b1a0a8c1d2e3f405162738495a6b7c8d9e0
+md5sum:
+  description: Always null. It is there for playbooks that expect what M(ansible.builtin.fetch) returns.
+  type: str
+  returned: when a file was found
+  sample: null
+remote_md5sum:
+  description: Always null, as RV(md5sum).
+  type: str
+  returned: when a file was found
+  sample: null
 size:
   description: Size in bytes.
   type: int
@@ -165,8 +182,10 @@ mode:
 consistent:
   description:
     - Whether the file stayed the same while it was read. If not, it may be a mixture of states, or lack what was added, and a warning says so.
-      What comes in pieces is compared with what was there before, and fails with a checksum mismatch instead.
-    - V(false) as well where a process has the file mapped to write to it, since the kernel need not tell when that is done.
+    - What comes in pieces is read twice, for its digest before. Where something was only added this is V(false), too; where what was
+      there was changed, it fails with a checksum mismatch, unless O(validate_checksum=false).
+    - V(false) as well where it comes as a stream and a process has the file mapped to write to it, since the kernel need not tell when
+      that is done.
   type: bool
   returned: when a file was found
   sample: true
@@ -198,59 +217,17 @@ refused:
   sample: ["not_held"]
 """
 
-from typing import Any, Dict
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._fetch_task import run
 from ansible_collections.procfs.rescue.plugins.module_utils._options import FETCH_SPEC
+from ansible_collections.procfs.rescue.plugins.module_utils._task import run_module
 
 
 def main() -> None:
-    # The action plugin of this name runs on the controller and does what dest and so on say. It calls this on the host:
-    # once to choose the file, then for its content. The source says which step it is.
+    # The action plugin of this name runs on the controller and does what dest and so on say.
     module = AnsibleModule(argument_spec=FETCH_SPEC, supports_check_mode=True)
-    try:
-        # Of a path that it is told AnsibleModule adds size, owner and mode: of the file that has the name now.
-        module.exit_json(changed=False, answer=_answer(module, module.params["source"] or {}))
-    except RescueError as error:
-        module.fail_json(msg=DO_NOT + str(error), refused=error.reasons)
-    except OSError as error:
-        module.fail_json(msg=DO_NOT + "The file could not be read: %s." % fault(error), refused=[])
-
-
-def _answer(module: AnsibleModule, source: Dict[str, Any]) -> Dict[str, Any]:
-    # Each step imports what it needs: on the host Python compiles it anew each time.
-    step = source.get("step", {})
-    if "release" in step:
-        from ansible_collections.procfs.rescue.plugins.module_utils._pin import let_go
-
-        let_go(step["release"]["pid"], step["release"]["start_time"])
-        return {}
-    if step.keys() & {"piece", "beginning", "streams"}:
-        return _content(source, step)
-    from ansible_collections.procfs.rescue.plugins.module_utils._fetch import chosen
-    from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
-
-    with chosen(module.params, local_host(module.warn), step.get("with_digest", True)) as (description, fd):
-        if step.get("with_content"):
-            from ansible_collections.procfs.rescue.plugins.module_utils._stream import ABOUT, begin, send, tell
-
-            begin(1)
-            tell(1, ABOUT, description)
-            send(fd, description["size"], 1)
-        return description
-
-
-def _content(source: Dict[str, Any], step: Dict[str, Any]) -> Dict[str, Any]:
-    from ansible_collections.procfs.rescue.plugins.module_utils._source import beginning, piece, streams
-
-    if "piece" in step:
-        return piece(source, step["piece"]["offset"], step["piece"]["length"])
-    if "beginning" in step:
-        return {"sha256": beginning(source, step["beginning"])}
-    streams(step["streams"])
-    return {}
+    run_module(module, module.params, run)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ options:
     type: list
     elements: dict
     required: true
+  timeout:
+    description:
+      - For how many seconds the host may give no answer. Then it is no source, what it gave before is kept, and the answer says so.
+      - One more is added for each 10 MB that it said to have of O(files), since it proves them before it answers.
+      - A task timeout (C(timeout), C(ANSIBLE_TASK_TIMEOUT)) that ends before goes first. Over SFTP one request takes 20 seconds at most.
+    type: int
+    default: 60
 seealso:
   - module: procfs.rescue.restore_file
   - module: procfs.rescue.supply_file

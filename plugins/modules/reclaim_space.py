@@ -44,6 +44,7 @@ options:
     description:
       - An entry of RV(procfs.rescue.deleted_files_facts#module:ansible_facts.deleted_files), or one of its holders, unchanged. Its device and
         inode must still be held.
+      - It is one file, whatever O(excludes), O(units) and O(min_size) say.
     type: dict
   paths:
     description:
@@ -165,7 +166,7 @@ files:
       sample: 10737418240
     refused:
       description:
-        - Names of the reasons why it was left as it is. V(not_regular), it is a memfd, shared memory, a file that never had a name, or the like.
+        - Names of the reasons why it was left as it is. V(not_ordinary), it is a memfd, shared memory, a file that never had a name, or the like.
           V(not_removed), its name is not free or cannot be seen. V(linked), a link is left or it lies in the lower layer of an overlay.
           V(may_read), a holder may read it. V(mapped), a holder maps or executes it. V(sparse_writer), a holder writes at an offset of its own.
           V(max_bytes), more than O(max_bytes) would be freed. V(not_archived), it could not be copied. V(changed), it changed while it was
@@ -227,7 +228,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._host import local_host
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import choice_from, manner_from, reclaim
 from ansible_collections.procfs.rescue.plugins.module_utils._sizes import with_sizes
 

@@ -13,8 +13,9 @@ description:
   - Finds deleted files through C(/proc/PID/exe), C(/proc/PID/fd) and C(/proc/PID/map_files) and puts them back on their host with content,
     owner, mode, times, ACLs, capabilities and other extended attributes.
   - The name is free or holds the complete, verified file at any moment, also when the module is killed or the disk is full.
-  - Where the file system has no C(O_TMPFILE), a run that is killed leaves at most one folder C(.procfs-rescue.*) with mode V(0700), which
-    the next run removes.
+  - A run that is killed leaves at most one folder C(.procfs-rescue.*) with mode V(0700) beside the file, which the next run removes. There is one
+    where the file system has no C(O_TMPFILE), and anywhere with O(force=true) when a file is replaced, and with O(parents=true) when a folder
+    is made.
   - A file that has the name already is left alone unless O(force=true). A second run changes nothing.
   - In place (without O(dest)) a file is only believed when the opened file and the opened folder show that it was there, and when owner,
     folders and package database do not speak against it.
@@ -106,9 +107,10 @@ options:
       - Whether the processes that have a file open for writing are stopped while it is copied, so that the copy is of one moment.
       - They are traced (C(PTRACE_SEIZE) and C(PTRACE_INTERRUPT) of every thread, and of what they start meanwhile). The kernel lets them go on
         when the module ends, however it ends.
-      - Where tracing is refused they get C(SIGSTOP), which their parents see, and C(SIGCONT) from a watchdog that outlives the module.
-      - Never stopped are PID 1, the module and its ancestors, sshd, systemd and its daemons, rsyslog, syslog-ng, auditd, D-Bus, sssd, nscd,
-        polkit, and whatever serves a FUSE file system. What happened is in RV(files[].frozen).
+      - Where tracing is refused they get C(SIGSTOP), which their parents see, and C(SIGCONT) from a watchdog that outlives the module. If both are
+        killed at once, as with their whole control group, they stay stopped until somebody sends C(SIGCONT).
+      - Never stopped are PID 1, the module and its ancestors, sshd, dropbear, systemd and its daemons, rsyslog, syslogd, syslog-ng, auditd, D-Bus,
+        sssd, nscd, polkit, and whatever serves a FUSE file system. What happened is in RV(files[].frozen).
       - A few system calls that wait, such as C(epoll_wait), end with C(EINTR) when a process is stopped (L(signal(7),
         https://man7.org/linux/man-pages/man7/signal.7.html)).
       - Over SFTP nobody can be stopped.
@@ -132,7 +134,7 @@ options:
     default: false
     version_added: 1.0.0
   checksums:
-    description: Digests of O(files) by path, each as O(checksum) takes it.
+    description: Digests by path of O(files), and of what is below O(path_prefix) or O(path_prefixes), each as O(checksum) takes it.
     type: dict
     default: {}
   look:
@@ -146,10 +148,12 @@ options:
       - Over SFTP that cannot be done.
     type: float
     default: 0
-  prove:
+  try_start:
     description:
       - Whether a program that came back is started with C(--version), as root, without input, for 5 seconds at most. RV(files[].starts) tells
         what came of it. Only ELF programs that were asked for by name are tried, no libraries.
+      - Nothing of a user's runs as root so. A program is tried if a checksum or the package database proves its content (RV(files[].content_by)), and it
+        and all folders above it are root's and nobody else may write there.
     type: bool
     default: false
   offer:
@@ -159,8 +163,8 @@ options:
     type: bool
     default: false
 notes:
-  - A network or FUSE file system that does not answer is waited for some seconds. What would go there fails and is named, and everything else comes
-    back.
+  - A network or FUSE file system that does not answer is waited for some seconds, half a minute where it stops while a file is copied. What would
+    go there fails and is named, and everything else comes back.
   - What is held in a sandbox that a user made (bubblewrap, a rootless container, a service of the user's own systemd with C(PrivateUsers)) cannot
     be told from a forgery and is not put back in place (V(namespace_untrusted)); it can be copied out with O(dest). Services of the host's
     systemd, whatever their sandbox, are no such case.
@@ -242,6 +246,16 @@ release:
   type: str
   returned: with O(offer=true)
   sample: debian 12
+on_its_own:
+  description: That hosts do not wait for each other in this play, so that not all may have answered yet.
+  type: bool
+  returned: with the strategies C(free) and C(host_pinned)
+  sample: true
+complete:
+  description: Whether all processes could be looked at. Where it is V(false), there may be more than RV(files) lists, and a warning tells why.
+  type: bool
+  returned: with O(path_prefix) or O(path_prefixes)
+  sample: true
 files:
   description: One result for each file, in the order in which they were asked for.
   returned: always
@@ -359,7 +373,7 @@ files:
       returned: when restored or restorable
       sample: []
     not_kept:
-      description: Metadata that the file system did not take, or that SFTP cannot carry.
+      description: Metadata that the file system did not take, that SFTP cannot carry, or that is not taken from another host.
       type: list
       elements: str
       returned: when restored or restorable
@@ -403,9 +417,9 @@ files:
       returned: with O(freeze=true), when it was copied
       sample: {"stopped": [{"pid": 812, "by": "ptrace"}], "spared": [], "seconds": 0.021, "in_time": true}
     starts:
-      description: Whether the program starts, null where that was not tried.
+      description: Whether the program starts, null where that was not tried, see O(try_start).
       type: bool
-      returned: with O(prove=true), when restored
+      returned: with O(try_start=true), when restored
       sample: true
     needs:
       description:
@@ -426,7 +440,8 @@ files:
     offers:
       description:
         - What another host could get of the file, and of the symlink that was asked for. Besides the keys of RV(files[].needs) C(size), C(mode),
-          C(owner), C(group), C(mtime_ns), C(xattrs) and C(link) (base64), C(source) and the C(folders) around it. Empty where nothing proves it.
+          C(owner), C(group), C(mtime_ns), C(xattrs) and C(leads_to), where a symlink leads (base64), C(source) and the C(folders) around it.
+        - Empty where nothing proves it.
       type: list
       elements: dict
       returned: with O(offer=true), for a file that is there or restorable

@@ -16,9 +16,12 @@ description:
     that the user gave to M(procfs.rescue.restore_file). What nothing proves is not written.
   - Owner and mode are those that dpkg-statoverride or rpm on the host records for the path, else those that the peer or the package has;
     C(metadata_by) says which. Owner and group are compared by name.
+  - What the host refuses as one peer has it, such as with a mode that lets others write to it, and no other of O(sources) has, is put back as another peer
+    has it. Five are tried at most.
   - Of a package only the one file is unpacked. Nothing is installed, and no script of it runs. It is taken from the cache of apt,
-    dnf, yum or zypper on the host, else C(apt-get download) or C(dnf download) is asked for it. What a script of the package gives
-    a file afterwards, such as capabilities, is missing.
+    dnf, yum or zypper on the host, else C(apt-get download), C(dnf download) or C(yum download) is asked for it; zypper and yum 3
+    have no such command, there only their caches are a source. What a script of the package gives a file afterwards, such as
+    capabilities, is missing.
   - A name that is taken is left alone.
   - The role P(procfs.rescue.rescue#role) does all of it.
 extends_documentation_fragment:
@@ -62,11 +65,11 @@ options:
   parents:
     description:
       - Whether a folder that is gone is made again, with owner, group and mode as dpkg-statoverride or rpm on the host records them, else as the peer has
-        them, else as the one around it.
+        them if it is root's there and without what others may write, else as the one around it.
     type: bool
     default: false
-  prove:
-    description: Whether a program that came back is started, as O(procfs.rescue.restore_file#module:prove) does it.
+  try_start:
+    description: Whether a program that came back is started, as O(procfs.rescue.restore_file#module:try_start) does it.
     type: bool
     default: false
   accept:
@@ -84,6 +87,12 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Put back what restore_file could not, from peers or else the installed packages
+  procfs.rescue.supply_file:
+    found: "{{ rescue_result }}"
+    sources: [peer, package]
+  register: rescue_result
+
 - name: Take what is lost out of the installed packages
   procfs.rescue.supply_file:
     files: "{{ rescue_result | procfs.rescue.rescue_needs }}"
@@ -102,6 +111,11 @@ ways_closed:
   elements: str
   returned: when the host was asked
   sample: []
+on_its_own:
+  description: As in O(found).
+  type: bool
+  returned: when it is in O(found)
+  sample: true
 files:
   description: One result for each file, with the keys of RV(procfs.rescue.restore_file#module:files).
   type: list

@@ -21,6 +21,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
 from ansible_collections.procfs.rescue.plugins.plugin_utils._own_ssh import Take, own_ssh
+from ansible_collections.procfs.rescue.plugins.plugin_utils._program import Job, as_program
+from ansible_collections.procfs.rescue.plugins.plugin_utils._progress import Progress, reading
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import Receiver
 
 # Bytes per module call: what memory holds of a file at any time, a few times over as base64 and JSON.
@@ -31,9 +33,10 @@ _IN_MEMORY = {"TMPDIR": "/dev/shm"}
 
 
 class Content:
-    def __init__(self, action: ActionBase, task_vars: dict[str, Any]) -> None:
+    def __init__(self, action: ActionBase, task_vars: dict[str, Any], progress: Progress) -> None:
         self._action = action
         self._vars = task_vars
+        self._progress = progress
         self._can_be_piped = True
 
     def chosen(self, arguments: dict[str, Any], take: Take, size: int | None) -> dict[str, Any]:
@@ -61,7 +64,7 @@ class Content:
         ends: list[dict[str, Any]] = []
 
         def take(stream: IO[bytes], **_how: bool) -> None:
-            ends.append(receiver.stream(stream))
+            ends.append(receiver.stream(stream, found["size"]))
 
         if self.stream([{"sources": [found["source"]], "size": found["size"], "kept": receiver.kept}], take):
             return "stream", "sha256:" + ends[0]["sha256"], ends[0]["changed"]
@@ -70,6 +73,9 @@ class Content:
     def stream(self, wanted: list[dict[str, Any]], take: Take) -> bool:
         """Whether the contents were given to ``take``, each as `_source.streams` sends it."""
         begun = []
+        arrived = sum(one["kept"].offset for one in wanted)
+        if arrived:
+            self._progress.waits(reading(arrived))
 
         def noted(stream: IO[bytes], *, is_old: bool) -> bytes | None:
             begun.append(True)
@@ -83,24 +89,36 @@ class Content:
 
     def _pieces(self, found: dict[str, Any], receiver: Receiver) -> tuple[str, str, bool]:
         """As modules give it, one call for each piece; of a log that grows, what was described."""
+        stamps: set[tuple[int, ...]] = set()
+
+        def asked(step: str, how: Any) -> dict[str, Any]:
+            told = self.asked(found, step, how)
+            stamps.update(map(tuple, told["stamps"]))
+            return told
+
         kept = receiver.kept
-        if kept.offset and self.asked(found, "beginning", kept.offset)["sha256"] != kept.sha256:
+        if kept.offset and asked("beginning", kept.offset)["sha256"] != kept.sha256:
             receiver.start_anew()
-        digest = found["checksum"] or self.digest(found)
+        digest = found["checksum"] or f"sha256:{asked('beginning', found['size'])['sha256']}"
+        receiver.begin()
         while receiver.offset < found["size"]:
             wanted = {"offset": receiver.offset, "length": min(_PIECE, found["size"] - receiver.offset)}
-            piece = self.asked(found, "piece", wanted)
+            piece = asked("piece", wanted)
             if not (piece["hole"] or piece["content"]):  # it was truncated
                 break
             receiver.hole(min(piece["hole"], found["size"] - receiver.offset))
-            receiver.data(base64.b64decode(piece["content"])[: found["size"] - receiver.offset])
-        return "pieces", digest, False
+            receiver.piece(base64.b64decode(piece["content"])[: found["size"] - receiver.offset])
+        # It may have grown since it was chosen, before the first of these.
+        has_grown = any(size != found["size"] for size, *_times in stamps)
+        return "pieces", digest, has_grown or len(stamps) > 1
 
     def digest(self, found: dict[str, Any]) -> str:
         return "sha256:" + str(self.asked(found, "beginning", found["size"])["sha256"])
 
     def asked(self, found: dict[str, Any], step: str, how: Any) -> dict[str, Any]:
         """What the module answers to this step for what was chosen. Raises RescueError."""
+        if step == "beginning":
+            self._progress.waits(reading(how))
         answer = self.called({"source": dict(found["source"], step={step: how}), "dest": "/"})
         if answer.get("failed"):
             raise RescueError(f"Nothing was written. {str(answer['msg']).replace(DO_NOT, '')}")
@@ -136,7 +154,8 @@ class Content:
                 connection.set_option("pipelining", option)
 
     def _call(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        with self._unseen(), self._in_memory():
+        job = Job("fetch", arguments, check_mode=True, diff=False)  # it changes nothing on the host
+        with self._unseen(), self.in_memory(), as_program(self._action, job):
             # What an action has of its own by this name asks us.
             answer: dict[str, Any] = ActionBase._execute_module(
                 self._action, module_name="procfs.rescue.fetch_file", module_args=arguments, task_vars=self._vars
@@ -154,8 +173,8 @@ class Content:
             context.no_log = before
 
     @contextmanager
-    def _in_memory(self) -> Iterator[None]:
-        """What the user sets himself goes before."""
+    def in_memory(self) -> Iterator[None]:
+        """Modules of the block are unpacked in memory. What the user sets himself goes before."""
         task = self._action._task
         before = task.environment
         task.environment = [_IN_MEMORY, *(before if isinstance(before, list) else [before] if before else [])]

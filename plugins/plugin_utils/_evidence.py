@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
@@ -25,6 +25,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import (
     LocalFile,
     components,
 )
+from ansible_collections.procfs.rescue.plugins.plugin_utils._progress import Progress
 
 # Nobody is to change it.
 _READ_ONLY = 0o400
@@ -57,8 +58,8 @@ class Evidence:
     def written(self, sha256: str, size: int) -> Iterator[BinaryIO]:
         """A file for the content, which gets its name at the end. What was written when one is killed is used by the
         next. Raises BusyError where somebody else writes it, DifferentError where it is there by now."""
-        # pylint: disable-next=contextmanager-generator-missing-cleanup
-        with self._content(sha256).written(_READ_ONLY, resume=True) as file:
+        with ExitStack() as stack:
+            file = stack.enter_context(self._content(sha256).written(_READ_ONLY, resume=True))
             if self.has(sha256, size):  # since the look before
                 raise DifferentError(_IS_THERE)
             yield file
@@ -89,9 +90,13 @@ class Evidence:
         return LocalFile(self.dest, [b"content", _hexadecimal(sha256).encode("ascii")])
 
     def manifest(self, host: str, records: Iterable[dict[str, Any]]) -> str:
-        """Writes the manifest of a host, JSON lines; gives its name below the folder."""
+        """Writes the manifest of a host, JSON lines; gives its name below the folder. Raises RescueError where there is
+        one."""
         names = _manifest(host)
-        with LocalFile(self.dest, names).written(_READ_ONLY) as file:
+        local = LocalFile(self.dest, names)
+        if os.path.lexists(local.path):
+            raise RescueError(f"There is {printable(local.path)}, which is not replaced: give another dest.")
+        with local.written(_READ_ONLY) as file:
             file.writelines(json.dumps(record, sort_keys=True).encode("ascii") + b"\n" for record in records)
         return "/".join(os.fsdecode(name) for name in names)
 
@@ -107,12 +112,19 @@ class Evidence:
         if not os.path.isdir(os.path.join(self.dest, b"hosts")):
             raise RescueError("Nothing was collected from any host, so that there is nothing to seal.")
 
-    def seal(self) -> int:
+    def seal(self, progress: Progress) -> int:
         """Writes the digest of every file below the folder, as ``sha256sum -c`` reads it; gives how many there are.
 
         Raises RescueError where a content is not what its name says.
         """
-        found = {name: _digest(self.dest, name) for name in sorted(_names(self.dest))}
+        sizes = {name: os.lstat(os.path.join(self.dest, name)).st_size for name in sorted(_names(self.dest))}
+        progress.begins(f"digests of {len(sizes)} files", sum(sizes.values()))
+        found = {}
+        done = 0
+        for name, size in sizes.items():
+            progress.at(done)
+            found[name] = _digest(self.dest, name)
+            done += size
         wrong = [name for name in found if name.startswith(b"content/") and name[8:] != found[name].encode("ascii")]
         if wrong:
             raise RescueError(

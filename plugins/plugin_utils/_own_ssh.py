@@ -41,12 +41,11 @@ _PIPE = 1024 * 1024
 
 
 class Take(Protocol):
-    """Reads what comes after `_stream.MAGIC`; ``is_old``: over a connection that was there before.
+    def __call__(self, stream: IO[bytes], /, *, is_old: bool) -> bytes | None:
+        """Reads what comes after `_stream.MAGIC`; ``is_old``: over a connection that was there before.
 
-    What it gives is taken for the module's answer, and the rest is not wanted; None: the module answers itself.
-    """
-
-    def __call__(self, stream: IO[bytes], /, *, is_old: bool) -> bytes | None: ...
+        What it gives is taken for the module's answer, and the rest is not wanted; None: the module answers itself.
+        """
 
 
 @contextmanager
@@ -101,18 +100,24 @@ def _fast(ssh: list[bytes], first: Sequence[bytes] = ()) -> list[bytes]:
 
 
 def _fast_cipher(program: bytes, options: list[bytes]) -> list[bytes]:
-    """Of the ciphers that ssh would offer those first that processors compute by themselves.
+    """Of the ciphers that ssh would offer those first that processors compute by themselves; nothing where the user, or
+    who packed ssh, has chosen ciphers.
 
     OpenSSH prefers ChaCha20, with which a stream takes twice the processor time where there are instructions for AES.
     """
     if not re.search(rb"^(?:flags|Features)\b.*\baes\b", _read("/proc/cpuinfo"), re.MULTILINE):
         return []
+    offered = _ciphers(program, options)
+    if not offered or offered != _ciphers(program, [b"-Fnone", b"localhost"]):
+        return []
+    ordered = sorted(offered, key=lambda name: b"-gcm@" not in name)
+    return [b"-oCiphers=" + b",".join(ordered)]
+
+
+def _ciphers(program: bytes, options: list[bytes]) -> list[bytes]:
     done = subprocess.run([program, b"-G", *options], capture_output=True, check=False)
     found = re.search(rb"^ciphers (\S+)$", done.stdout, re.MULTILINE)
-    if done.returncode or found is None:
-        return []
-    ciphers = sorted(found[1].split(b","), key=lambda name: b"-gcm@" not in name)
-    return [b"-oCiphers=" + b",".join(ciphers)]
+    return found[1].split(b",") if found and not done.returncode else []
 
 
 def _read(path: str) -> bytes:

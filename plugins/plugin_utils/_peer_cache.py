@@ -17,15 +17,20 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote, unquote
 
 from ansible import constants
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._names import path_bytes, path_fields
+from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_fields, need_from
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_fields, offer_from
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 Fields = Mapping[str, Any]
@@ -33,15 +38,34 @@ Fields = Mapping[str, Any]
 # Bytes of content that go in one module call; more goes in pieces of this size.
 PIECE = 8 * 1024 * 1024
 
+# Of one content no more is kept, nor more than half of what is free.
+LARGEST = 16 * 1024**3
+
 _PATH = ("path", "path_b64")
 
 # What makes a host a source of what another needs, besides the path.
 _BY_USER = ("checksum",)
-_BY_PACKAGE = ("checksum", "package", "version", "architecture")
-_OF_SYMLINKS = ("release", "package", "version", "architecture")
+_BY_PACKAGE = ("checksum", "package", "version", "architecture", "manager")
+_OF_SYMLINKS = ("release", "package", "version", "architecture", "manager")
 
-# As many hosts are named at most when nobody is a source.
+# As many hosts are named at most when nobody is a source, and so much of what each of them says.
 _MOST = 5
+_LONGEST = 500
+
+
+def need_said(fields: Any) -> dict[str, Any]:
+    """What a host says that it needs, and nothing else that it says: others are asked for it. Raises RescueError."""
+    if not isinstance(fields, Mapping):
+        raise RescueError("its needs could not be read")
+    return need_fields(need_from(dict(fields)))
+
+
+def offer_said(fields: Any) -> dict[str, Any]:
+    """The same of what it has: who needs that is given the offer. Raises RescueError."""
+    need, offer = need_said(fields), offer_from(dict(fields))
+    if (need["checksum"] is None) != (offer.leads_to is not None):
+        raise RescueError("its offer is neither a file with a digest nor a symlink")
+    return {**need, **offer_fields(offer)}
 
 
 class PeerCache:
@@ -49,27 +73,36 @@ class PeerCache:
         # Ansible makes it for each run and removes it in the end, of whatever kind that is.
         self._top = os.path.join(constants.DEFAULT_LOCAL_TMP, "procfs-rescue")  # type: ignore[attr-defined]
 
-    def note(self, host: str, results: Iterable[Fields], release: str | None = None) -> None:
+    def note(self, host: str, results: Any, release: str | None = None) -> None:
         """Keeps what restore_file said of a host: what it offers, and what it needs.
 
         One that was asked for whole folders, and so did not say of each file whether it has it, gives its ``release``.
         """
         if release:
             self._write(self._path("may", _hash({"release": release}, ["release"]), quote(host, "")), b"")
-        for result in results:
-            if "needs" in result:
-                self._write(self._path("needs", _key(result["needs"]), quote(host, "")), _json(result["needs"]))
-            offers = result.get("offers", [])
-            for offer in offers:
+        self._write(self._path("told", quote(host, "")), b"")
+        for result in _fields(results):
+            with suppress(RescueError):  # what is not of the expected form is neither needed nor had
+                self._note(host, result)
+
+    def _note(self, host: str, result: dict[str, Any]) -> None:
+        if "needs" in result:
+            need = need_said(result["needs"])
+            self._write(self._path("needs", _key(need), quote(host, "")), _json(need))
+        # For whoever finds no source: what this one has instead.
+        has: dict[str, Fields | None] = {_hash(path_fields(path_bytes(result) or b""), _PATH): None}
+        for said in _fields(result.get("offers")):
+            with suppress(RescueError):
+                offer = offer_said(said)
                 self.keep_offer(host, offer)
-            # For whoever finds no source: what this one has instead.
-            has = {_hash(result, _PATH): None, **{_hash(offer, _PATH): offer for offer in offers}}
-            for path, offer in has.items() if result["status"] != "failed" else ():
-                self._write(self._path("has", path, quote(host, "")), _json(offer))
+                has[_hash(offer, _PATH)] = offer
+        for path, offer_there in has.items() if result.get("status") != "failed" else ():
+            self._write(self._path("has", path, quote(host, "")), _json(offer_there))
 
     def needs(self) -> list[dict[str, Any]]:
         """One of each kind of what the hosts need."""
-        return [self._read("needs", key, self._names("needs", key)[0]) for key in self._names("needs")]
+        first = ((key, name) for key in self._names("needs") for name in self._names("needs", key)[:1])
+        return [self._read("needs", key, name) for key, name in first]
 
     def donors(self, host: str, need: Fields) -> list[str]:
         """Hosts that have what ``host`` needs, the one that it is to get it from first: the load is spread evenly."""
@@ -86,17 +119,23 @@ class PeerCache:
     def offer(self, host: str, need: Fields) -> dict[str, Any]:
         return dict(self._read("offer", _key(need), quote(host, "")))
 
-    def candidates(self, need: Fields) -> list[str]:
-        """Hosts that may have what is needed, where none has said so."""
+    def candidates(self, need: Fields, hosts: Iterable[str] = ()) -> list[str]:
+        """Hosts that may have what is needed, where none has said so; of ``hosts`` those that said nothing yet."""
         known = {*self._names("needs", _key(need)), *self._names("refused", _key(need))}
-        return [unquote(name) for name in self._names("may", _hash(need, ["release"])) if name not in known]
+        may = [*self._names("may", _hash(need, ["release"])), *(quote(host, "") for host in self.silent(hosts))]
+        return [unquote(name) for name in may if name not in known]
+
+    def silent(self, hosts: Iterable[str]) -> list[str]:
+        told = self._names("told")
+        return [host for host in hosts if quote(host, "") not in told]
 
     def keep_offer(self, host: str, offer: Fields) -> None:
+        """``offer`` is as `offer_said` gives it."""
         self._write(self._path("offer", _key(offer), quote(host, "")), _json(offer))
 
     def refuse(self, host: str, need: Fields, why: str) -> None:
         """``host`` does not give what it offered."""
-        self._write(self._path("refused", _key(need), quote(host, "")), _json(why))
+        self._write(self._path("refused", _key(need), quote(host, "")), _json(why[:_LONGEST]))
 
     def why_none(self, host: str, need: Fields) -> list[str]:
         """What the others of this run have in place of what ``host`` needs."""
@@ -135,19 +174,28 @@ class PeerCache:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.content(need) is None
 
-    @contextmanager
-    def new_content(self, need: Fields, host: str) -> Iterator[BinaryIO]:
-        """A file that becomes the content if it has the digest that is needed. Raises RescueError."""
+    def keep_content(self, need: Fields, host: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Keeps the ``pieces`` if they are no more than ``size`` and have the digest that is needed.
+
+        It is ``host`` that says how much there is to come: it must not fill the controller's disk. Raises RescueError.
+        """
         path = self._path("content", _hash(need, _BY_USER))
-        part = f"{path}.{os.getpid()}.part"
-        os.makedirs(os.path.dirname(part), 0o700, exist_ok=True)
+        folder = os.path.dirname(path)
+        os.makedirs(folder, 0o700, exist_ok=True)
+        most = min(LARGEST, shutil.disk_usage(folder).free // 2)
+        if size > most:
+            raise RescueError(f"it offers {size} bytes, and {folder} on the controller takes {most} at most")
+        part = self._part()
         try:
             with open(part, "w+b") as file:
-                yield file
+                for piece in pieces:
+                    if file.tell() + len(piece) > size:
+                        raise RescueError("it gave more than it had said", ["checksum_differs"])
+                    file.write(piece)
                 file.flush()
                 algorithm, _separator, digest = need["checksum"].partition(":")
                 if digests(file.fileno(), [algorithm])[algorithm] != digest:
-                    raise RescueError("what arrived has another digest")
+                    raise RescueError("what arrived has another digest", ["checksum_differs"])
                 if file.tell() <= PIECE:
                     file.seek(0)
                     self._write(f"{path}.packed", base64.b64encode(zlib.compress(file.read())))
@@ -162,7 +210,7 @@ class PeerCache:
 
     def _names(self, *folder: str) -> list[str]:
         try:
-            return sorted(name for name in os.listdir(self._path(*folder)) if not name.endswith(".part"))
+            return sorted(os.listdir(self._path(*folder)))
         except FileNotFoundError:
             return []
 
@@ -172,10 +220,23 @@ class PeerCache:
 
     def _write(self, path: str, content: bytes) -> None:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        part = f"{path}.{os.getpid()}.part"
+        part = self._part()
         with open(part, "wb") as file:
             file.write(content)
         os.rename(part, path)
+
+    def _part(self) -> str:
+        """Of a file that is being written: not where others look for whole ones, whose names are those of hosts."""
+        folder = self._path("parts")
+        os.makedirs(folder, 0o700, exist_ok=True)
+        number, path = tempfile.mkstemp(dir=folder)
+        os.close(number)
+        return path
+
+
+def _fields(said: Any) -> list[dict[str, Any]]:
+    """What a host gave in place of a list of dictionaries, as one."""
+    return [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
 
 
 def _difference(has: Fields | None, need: Fields) -> str:
@@ -185,6 +246,8 @@ def _difference(has: Fields | None, need: Fields) -> str:
         return f"it runs {has['release'] or 'an unknown release'}, not {need['release'] or 'a known release'}"
     if any(has[name] != need[name] for name in ("package", "version", "architecture")):
         return f"it has {_version(has)}, not {_version(need)}"
+    if has["manager"] != need["manager"]:
+        return f"it has {_version(has)} of {has['manager']}, not {_version(need)} of {need['manager']}"
     return f"it has a file with {has['checksum'] or 'no digest'} there, not with {need['checksum'] or 'none'}"
 
 

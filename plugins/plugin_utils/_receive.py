@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any, BinaryIO
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
@@ -35,6 +36,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._verify import conte
 _BLOCK = bytes(64 * 1024)
 
 
+# Bytes from which on the disk is given to do what would else be left to the sync at the end.
+_WORTH_WRITING = 32 * 1024 * 1024
+
 _NOT_OURS = "what arrived is no stream of this collection"
 
 
@@ -52,7 +56,7 @@ class Receiver:
         self._fd = file.fileno()
         self._tell = tell
         self._hash = hashlib.sha256()
-        self.offset = self.began = os.fstat(self._fd).st_size
+        self.offset = self.began = self._given = os.fstat(self._fd).st_size
         for piece in content(self._fd, self.offset):
             self._hash.update(piece)
 
@@ -63,7 +67,11 @@ class Receiver:
     def start_anew(self) -> None:
         os.ftruncate(self._fd, 0)
         self._hash = hashlib.sha256()
-        self.offset = self.began = 0
+        self.offset = self.began = self._given = 0
+
+    def begin(self) -> None:
+        """From now on something comes."""
+        self._tell(self.offset)
 
     def data(self, piece: bytes | memoryview) -> None:
         self._hash.update(piece)
@@ -72,12 +80,20 @@ class Receiver:
             done = os.pwrite(self._fd, view, self.offset)
             self.offset += done
             view = view[done:]
-        self._tell(self.offset)
+        self._go_on()
 
     def hole(self, count: int) -> None:
         add_zeros(self._hash, count)
         self.offset += count
         os.ftruncate(self._fd, self.offset)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.offset - self._given >= _WORTH_WRITING:
+            with suppress(AttributeError, OSError):  # another system's
+                # Of pages that are not written yet Linux begins to write them (mm/fadvise.c), and does not wait.
+                os.posix_fadvise(self._fd, self._given, self.offset - self._given, os.POSIX_FADV_DONTNEED)
+            self._given = self.offset
         self._tell(self.offset)
 
     def piece(self, piece: bytes) -> None:
@@ -92,9 +108,11 @@ class Receiver:
             else:
                 self.data(block)
 
-    def stream(self, stream: IO[bytes]) -> dict[str, Any]:
-        """All frames of one file; gives what its END tells. Raises BrokenStreamError, and RescueError where the host
-        could not read it."""
+    def stream(self, stream: IO[bytes], size: int) -> dict[str, Any]:
+        """All frames of one file, of which the host was asked for ``size`` bytes; gives what its END tells.
+
+        Raises BrokenStreamError, and RescueError where the host could not read it.
+        """
         kind, count = _head(stream)
         if (kind, count) == (START, 0):
             self.start_anew()
@@ -102,9 +120,12 @@ class Receiver:
             raise _failed(stream, count)
         elif (kind, count) != (START, self.offset):
             raise BrokenStreamError(_NOT_OURS)
+        self.begin()
         buffer = memoryview(bytearray(PIECE))
         while True:
             kind, count = _head(stream)
+            if kind in (HOLE, DATA) and count > size - self.offset:
+                raise BrokenStreamError("the host sends more than it was asked for")
             if kind == HOLE:
                 self.hole(count)
             elif kind == DATA and count <= PIECE:

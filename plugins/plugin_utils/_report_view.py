@@ -20,6 +20,7 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._report_data import 
 SPOOFED = ("mount_unknown", "namespace_untrusted", "place_differs", "owner_differs")
 SUSPICIOUS = {
     "removed": "its executable was removed",
+    "removed_elsewhere": "its executable was removed where only its own namespace sees what has the name now",
     "memfd": "its program never was in a file system",
     "world_writable_folder": "it runs from a folder in which everybody may write",
 }

@@ -30,7 +30,7 @@ def merged(answer: Answer, later: Answer | Iterable[Answer] = (), looked: Collec
             why = _NOT_A_SOURCE % file["path"]
             file.update(status="failed", changed=False, msg=why, refused=["not_a_source"])
     # Nothing else: what failed_when and the like made of an answer is not said of this one.
-    result: dict[str, Any] = {name: answer[name] for name in ("way", "ways_closed") if name in answer}
+    result: dict[str, Any] = {name: answer[name] for name in ("way", "ways_closed", "on_its_own") if name in answer}
     for one in answers:
         for file in one.get("files", ()):
             known = files.get(_path(file))

@@ -21,24 +21,15 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import IO, Any, NamedTuple, TypeVar, cast
 
-try:
-    from paramiko import SFTPAttributes, SFTPClient, sftp
-    from paramiko.message import Message
-except ImportError as error:
-    PARAMIKO_ERROR: ImportError | None = error
-    SFTPClient = object
-else:
-    PARAMIKO_ERROR = None
+from ansible_collections.procfs.rescue.plugins.plugin_utils._paramiko import Message, SFTPClient, sftp
 
 T = TypeVar("T")
 Task = Generator["Request", "Message", T]
 
 # How many tasks have a request under way; what the server answers while we still send must fit into its pipe.
 _WINDOW = 64
-# What one READ or WRITE carries: all servers take 32 KiB, OpenSSH takes 256 KiB with its header.
-PIECE = 128 * 1024
-# Section 6.3 of draft-ietf-secsh-filexfer-02, how a file is opened.
-READ, WRITE, CREATE, EXCLUSIVE = 0x1, 0x2, 0x8, 0x20
+# Bytes that are kept back to be sent together, and that are read together: system calls cost more than all else.
+_TOGETHER = 64 * 1024
 # Section 7, why something failed; 3 is a folder that is immutable, too.
 _FAULTS = {1: errno.ENODATA, 2: errno.ENOENT, 3: errno.EPERM, 8: errno.ENOSYS}
 
@@ -46,10 +37,12 @@ _FAULTS = {1: errno.ENODATA, 2: errno.ENOENT, 3: errno.EPERM, 8: errno.ENOSYS}
 class SessionError(OSError):
     """The session ended, or the host did not answer one request within the time limit; it cannot be used any more.
 
-    ``stuck`` is the request that was not answered, where one was under way.
+    ``stuck`` is the request that was not answered, where one was under way, ``begun`` the first of the same task: what
+    is asked by a handle has no path.
     """
 
     stuck: Request | None = None
+    begun: Request | None = None
 
 
 class Request(NamedTuple):
@@ -58,7 +51,10 @@ class Request(NamedTuple):
 
 
 class Pipe:
-    """The two ends of an ssh process in the shape of a socket, with a time limit in seconds on every wait."""
+    """The two ends of an ssh process in the shape of a socket, with a time limit in seconds on every wait.
+
+    What is sent may be kept back until an answer is waited for.
+    """
 
     def __init__(self, command: Sequence[bytes], limit: float) -> None:
         self.limit = limit
@@ -68,20 +64,32 @@ class Pipe:
         )
         self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         os.set_blocking(self._input.fileno(), False)
+        self._unsent = bytearray()
+        self._unread = memoryview(b"")
 
     def send(self, data: bytes) -> int:
-        self._wait([], [self._input])
-        try:
-            return os.write(self._input.fileno(), data)
-        except OSError as error:
-            raise self._lost() from error
+        self._unsent += data
+        if len(self._unsent) >= _TOGETHER:
+            self.flush()
+        return len(data)
 
     def recv(self, count: int) -> bytes:
-        self._wait([self._output], [])
-        data = os.read(self._output.fileno(), count)
-        if not data:
-            raise self._lost()
+        if not self._unread:
+            self.flush()
+            self._wait([self._output], [])
+            self._unread = memoryview(os.read(self._output.fileno(), max(count, _TOGETHER)))
+            if not self._unread:
+                raise self._lost()
+        data, self._unread = bytes(self._unread[:count]), self._unread[count:]
         return data
+
+    def flush(self) -> None:
+        while self._unsent:
+            self._wait([], [self._input])
+            try:
+                del self._unsent[: os.write(self._input.fileno(), self._unsent)]
+            except OSError as error:
+                raise self._lost() from error
 
     def _wait(self, readers: list[Any], writers: list[Any]) -> None:
         if self._input.closed:
@@ -96,6 +104,9 @@ class Pipe:
         said = self._log.read().decode(errors="replace").strip()
         self.close()
         return SessionError(errno.ECONNRESET, f"the SFTP session ended: {said or 'ssh said nothing about why'}")
+
+    def has_ended(self) -> bool:
+        return self._input.closed
 
     def get_name(self) -> str:
         """For paramiko's log."""
@@ -116,6 +127,7 @@ class _Running:
         self.number = number
         self.task = task
         self.arrived = arrived
+        self.begun: Request | None = None
         self.request: Request | None = None
         self.answer: tuple[int, Message] | None = None
 
@@ -135,11 +147,15 @@ class Client(SFTPClient):  # type: ignore[misc]
 
     def __init__(self, pipe: Pipe) -> None:
         self.extensions: dict[bytes, bytes] = {}
+        self._pipe = pipe
         try:
             super().__init__(pipe)
         except BaseException:
             pipe.close()
             raise
+
+    def has_ended(self) -> bool:
+        return self._pipe.has_ended()
 
     def _send_version(self) -> int:
         """Keeps the server's list of extensions, which paramiko reads over."""
@@ -183,6 +199,7 @@ class Client(SFTPClient):  # type: ignore[misc]
             except OSError as error:
                 results[one.number] = error
             else:
+                one.begun = one.begun or request
                 one.request = request
                 running[one] = None
                 self._async_request(one, request.kind, *request.arguments)
@@ -203,7 +220,9 @@ class Client(SFTPClient):  # type: ignore[misc]
                     del running[one]
                     go_on(one)
         except SessionError as error:
-            error.stuck = next((one.request for one in running), None)
+            first = next(iter(running), None)
+            if first is not None:
+                error.stuck, error.begun = first.request, first.begun
             for one in running:
                 one.abandon(error)
             raise
@@ -218,152 +237,3 @@ def _resumed(task: Task[Any], kind: int, message: Message) -> Request:
         return task.send(message)
     text = message.get_string().decode(errors="replace")
     return task.throw(OSError(_FAULTS.get(code, errno.EREMOTEIO), text or "the SFTP server refused"))
-
-
-def lstat(path: bytes) -> Task[SFTPAttributes]:
-    return SFTPAttributes._from_msg((yield Request(sftp.CMD_LSTAT, (path,))))
-
-
-def stat(path: bytes) -> Task[SFTPAttributes]:
-    return SFTPAttributes._from_msg((yield Request(sftp.CMD_STAT, (path,))))
-
-
-def readlink(path: bytes) -> Task[bytes]:
-    answer = yield Request(sftp.CMD_READLINK, (path,))
-    answer.get_int()
-    target: bytes = answer.get_string()
-    return target
-
-
-def names(path: bytes) -> Task[list[bytes]]:
-    """What is in a folder, without ``.`` and ``..``."""
-    handle = yield from open_folder(path)
-    found: list[bytes] = []
-    try:
-        while True:
-            try:
-                answer = yield Request(sftp.CMD_READDIR, (handle,))
-            except OSError as error:
-                if error.errno == errno.ENODATA:
-                    return [name for name in found if name not in (b".", b"..")]
-                raise
-            for _entry in range(answer.get_int()):
-                found.append(answer.get_string())
-                answer.get_string()
-                SFTPAttributes._from_msg(answer)
-    finally:
-        yield from close(handle)
-
-
-def open_folder(path: bytes) -> Task[bytes]:
-    handle: bytes = (yield Request(sftp.CMD_OPENDIR, (path,))).get_string()
-    return handle
-
-
-def open_file(path: bytes, flags: int, mode: int | None = None) -> Task[bytes]:
-    attributes = SFTPAttributes()
-    attributes.st_mode = mode
-    handle: bytes = (yield Request(sftp.CMD_OPEN, (path, flags, attributes))).get_string()
-    return handle
-
-
-def close(handle: bytes) -> Task[None]:
-    yield Request(sftp.CMD_CLOSE, (handle,))
-
-
-def read(handle: bytes, offset: int, count: int) -> Task[bytes]:
-    """``count`` bytes, fewer only at the end of the file: a server may give less than it is asked for."""
-    parts: list[bytes] = []
-    while count:
-        try:
-            answer = yield Request(sftp.CMD_READ, (handle, sftp.int64(offset), count))
-        except OSError as error:
-            if error.errno == errno.ENODATA:
-                break
-            raise
-        part = answer.get_string()
-        parts.append(part)
-        offset += len(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
-def content(path: bytes) -> Task[bytes]:
-    """The whole content of a small file, such as those of /proc, whose size is not known before."""
-    handle = yield from open_file(path, READ)
-    try:
-        parts: list[bytes] = []
-        offset = 0
-        while True:
-            part = yield from read(handle, offset, PIECE)
-            parts.append(part)
-            offset += len(part)
-            if len(part) < PIECE:
-                return b"".join(parts)
-    finally:
-        yield from close(handle)
-
-
-def write(handle: bytes, offset: int, data: bytes) -> Task[None]:
-    yield Request(sftp.CMD_WRITE, (handle, sftp.int64(offset), data))
-
-
-def change(path: bytes, **wanted: Any) -> Task[None]:
-    """SETSTAT: ``st_size``, ``st_mode``, ``st_uid`` with ``st_gid``, ``st_atime`` with ``st_mtime`` (seconds)."""
-    attributes = SFTPAttributes()
-    for name, value in wanted.items():
-        setattr(attributes, name, value)
-    yield Request(sftp.CMD_SETSTAT, (path, attributes))
-
-
-def rename(old: bytes, new: bytes) -> Task[None]:
-    """Fails where the new name is taken."""
-    yield Request(sftp.CMD_RENAME, (old, new))
-
-
-def symlink(target: bytes, path: bytes) -> Task[None]:
-    """In the order that OpenSSH wants, which is not that of the draft."""
-    yield Request(sftp.CMD_SYMLINK, (target, path))
-
-
-def mkdir(path: bytes, mode: int) -> Task[None]:
-    attributes = SFTPAttributes()
-    attributes.st_mode = mode
-    yield Request(sftp.CMD_MKDIR, (path, attributes))
-
-
-def rmdir(path: bytes) -> Task[None]:
-    yield Request(sftp.CMD_RMDIR, (path,))
-
-
-def remove(path: bytes) -> Task[None]:
-    yield Request(sftp.CMD_REMOVE, (path,))
-
-
-# OpenSSH's extensions (its file PROTOCOL). Where the server has one not they raise OSError ENOSYS.
-
-
-def hardlink(old: bytes, new: bytes) -> Task[None]:
-    """link(2): fails where the new name is taken."""
-    yield Request(sftp.CMD_EXTENDED, ("hardlink@openssh.com", old, new))
-
-
-def posix_rename(old: bytes, new: bytes) -> Task[None]:
-    """rename(2): replaces."""
-    yield Request(sftp.CMD_EXTENDED, ("posix-rename@openssh.com", old, new))
-
-
-def fsync(handle: bytes) -> Task[None]:
-    yield Request(sftp.CMD_EXTENDED, ("fsync@openssh.com", handle))
-
-
-def copy_data(source: bytes, target: bytes, offset: int, count: int) -> Task[None]:
-    """Copies on the server, from one handle to the same place behind the other (OpenSSH 9.0)."""
-    place = sftp.int64(offset)
-    yield Request(sftp.CMD_EXTENDED, ("copy-data", source, place, sftp.int64(count), target, place))
-
-
-def statvfs(path: bytes) -> Task[list[int]]:
-    """The fields of statvfs(3) in their order, from f_bsize to f_namemax."""
-    answer = yield Request(sftp.CMD_EXTENDED, ("statvfs@openssh.com", path))
-    return [answer.get_int64() for _field in range(11)]

@@ -15,20 +15,30 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import stat as modes
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _place, _procfs
+from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, File, Mount, Process, Scan, Sighting
-from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, RENAMED, printable
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
+from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._sighted import (
+    Link,
+    access_by,
+    connection,
+    is_believed,
+    mapped,
+    names_meant,
+    process_from,
+    says_deleted,
+    sighting_of,
+)
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import SessionError, Task
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_requests import (
     READ,
-    SessionError,
-    Task,
     content,
     lstat,
     names,
@@ -41,23 +51,8 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_session import
 _BATCH = 64
 # Descriptors that the server may keep open for us: sshd's own limit is 1024 at least.
 _PINS = 512
-# How many hanging file systems are got around, each costs one time limit.
+# How many hanging file systems and processes are got around, each costs one time limit.
 _RESTARTS = 5
-
-_ACCESS = {modes.S_IRUSR: "read", modes.S_IWUSR: "write", modes.S_IRUSR | modes.S_IWUSR: "both"}
-
-
-class _Link(NamedTuple):
-    pid: int
-    via: str
-    name: str
-    fd: int | None
-    executable: bool
-    access: str | None
-
-    @property
-    def path(self) -> bytes:
-        return b"/proc/%d/%s" % (self.pid, self.name.encode())
 
 
 class _Known(NamedTuple):
@@ -75,41 +70,56 @@ def scan(session: Session, pin: Callable[[Sighting], bool], alive: set[bytes], e
     if effort.threads:
         raise RescueError("Over SFTP threads cannot be looked at by themselves: leave out threads.")
     stuck: set[bytes] = set()
+    silent: set[int] = set()
     until = math.inf if effort.timeout is None else time.monotonic() + effort.timeout
     for attempt in itertools.count():
-        walk = _Walk(session, pin, alive, stuck, until)
+        walk = _Walk(session, pin, alive, stuck, silent, until)
         try:
             return walk.run()
         except SessionError as error:
             link = None if error.stuck is None else walk.link_of(error.stuck.arguments[0])
-            if link is None or attempt == _RESTARTS:
+            pid = None if error.begun is None else _pid_in(error.begun.arguments[0])
+            if attempt == _RESTARTS:
                 raise
-            stuck.add(walk.mount_point_of(link))
+            if link is not None:
+                stuck.add(walk.mount_point_of(link))
+            elif pid is not None and pid not in silent:
+                silent.add(pid)
+            else:
+                raise
             session.reopen()
     raise AssertionError
 
 
 class _Walk:
     def __init__(
-        self, session: Session, pin: Callable[[Sighting], bool], alive: set[bytes], stuck: set[bytes], until: float
+        self,
+        session: Session,
+        pin: Callable[[Sighting], bool],
+        alive: set[bytes],
+        stuck: set[bytes],
+        silent: set[int],
+        until: float,
     ) -> None:
         self.session = session
         self.pin = pin
         self.alive = alive
         self.stuck = stuck
+        self.silent = silent
         self.until = until
         self.skipped: dict[str, int] = {}
-        self.unreadable: set[int] = set()
+        self.unreadable = set(silent)
         self.back: list[Sighting] = []
         self.own_mounts = _procfs.mounts(session.run(content(b"/proc/self/mountinfo")))
-        self.texts: dict[_Link, bytes] = {}
+        self.texts: dict[Link, bytes] = {}
         self.programs: dict[bytes, list[int]] = {}
         self.unknown = itertools.count(1)
         self.pins_left = _PINS
 
     def run(self) -> Scan:
         myself = int(self.session.run(readlink(b"/proc/self")))
-        pids = [int(name) for name in self.session.run(names(b"/proc")) if name.isdigit() and int(name) != myself]
+        listed = [int(name) for name in self.session.run(names(b"/proc")) if name.isdigit()]
+        pids = [pid for pid in listed if pid != myself and pid not in self.silent]
         sightings: list[Sighting] = []
         left = pids
         # All at once is fastest; with little time the first ones are to be known when it is over.
@@ -124,7 +134,7 @@ class _Walk:
             processes=len(pids) - len(left),
             unreadable=unreadable,
             skipped=self.skipped,
-            silent=[],
+            silent=sorted(self.silent),
             mounts=self.own_mounts,
             unvisited=len(left),
             programs=self.programs,
@@ -139,56 +149,59 @@ class _Walk:
         for start in range(0, len(links), _BATCH):
             yield from self._sightings(links[start : start + _BATCH], known)
 
-    def link_of(self, path: Any) -> _Link | None:
+    def link_of(self, path: Any) -> Link | None:
         return next((link for link in self.texts if link.path == path), None)
 
-    def mount_point_of(self, link: _Link) -> bytes:
+    def mount_point_of(self, link: Link) -> bytes:
         """By its name alone, as far as that is to be believed: the worst is that files are skipped, and named."""
         text = self.texts[link]
         points = [mount.mount_point for mount in self.own_mounts.values()]
         below = [point for point in points if point != b"/" and text.startswith(point + b"/")]
         return max(below, key=len) if below else text
 
-    def _is_stuck(self, link: _Link) -> bool:
+    def _is_stuck(self, link: Link) -> bool:
         point = self.mount_point_of(link)
         if point not in self.stuck:
             return False
         self.skipped[printable(point)] = self.skipped.get(printable(point), 0) + 1
         return True
 
-    def _note(self, pid: int, result: Any) -> bool:
-        """Whether there is a result; why there is none is noted unless the process or the link went away."""
+    def _note(self, pid: int, result: Any, via: str = "") -> bool:
+        """Whether there is a result; why there is none is noted unless the process or the link went away.
+
+        A mapping that went may only have been moved (mremap(2)).
+        """
         if not isinstance(result, OSError):
             return True
-        if not isinstance(result, FileNotFoundError):
+        if via == "map" or not isinstance(result, FileNotFoundError):
             self.unreadable.add(pid)
         return False
 
-    def _links(self, pids: list[int]) -> list[_Link]:
+    def _links(self, pids: list[int]) -> list[Link]:
         """The links that say deleted."""
         listed = self.session.together([names(b"/proc/%d/fd" % pid) for pid in pids])
         maps = self.session.together([content(b"/proc/%d/maps" % pid) for pid in pids])
-        candidates = [_Link(pid, "exe", "exe", None, True, "read") for pid in pids]
-        found: list[_Link] = []
+        candidates = [Link(pid, "exe", "exe", None, True, "read") for pid in pids]
+        found: list[Link] = []
         for pid, descriptors, mappings in zip(pids, listed, maps, strict=True):
             if self._note(pid, descriptors) and not isinstance(descriptors, OSError):
                 candidates += [
-                    _Link(pid, "fd", "fd/" + name.decode(), int(name), False, None)
+                    Link(pid, "fd", "fd/" + name.decode(), int(name), False, None)
                     for name in descriptors
                     if name.isdigit()
                 ]
             if self._note(pid, mappings) and not isinstance(mappings, OSError):
-                found += [_mapped(pid, mapping) for mapping in _procfs.deleted_maps(mappings)]
+                found += [mapped(pid, "map_files/", mapping) for mapping in _procfs.deleted_maps(mappings)]
         candidates += found
         texts = self.session.together([readlink(link.path) for link in candidates])
         for link, text in zip(candidates, texts, strict=True):
-            if self._note(link.pid, text) and not isinstance(text, OSError):
+            if self._note(link.pid, text, link.via) and not isinstance(text, OSError):
                 self.texts[link] = text
                 if link.via == "exe":
                     self.programs.setdefault(text, []).append(link.pid)
                 if b"/.procfs-rescue." in text:
                     self.alive.add(os.path.basename(text))
-        return [link for link in candidates if link in self.texts and _says_deleted(self.texts[link])]
+        return [link for link in candidates if link in self.texts and says_deleted(self.texts[link])]
 
     def _known(self, pids: list[int]) -> dict[int, _Known]:
         found = self.session.together([_known(pid) for pid in pids])
@@ -198,15 +211,19 @@ class _Walk:
             if self._note(pid, known) and not isinstance(known, OSError)
         }
 
-    def _sightings(self, links: list[_Link], known: dict[int, _Known]) -> Iterator[Sighting]:
+    def _sightings(self, links: list[Link], known: dict[int, _Known]) -> Iterator[Sighting]:
         stats = self.session.together([stat(link.path) for link in links])
         regular = [
             link
             for link, found in zip(links, stats, strict=True)
-            if self._note(link.pid, found) and not isinstance(found, OSError) and modes.S_ISREG(found.st_mode)
+            if self._note(link.pid, found, link.via) and not isinstance(found, OSError) and modes.S_ISREG(found.st_mode)
         ]
         numbers = self.session.open_files([link.path for link in regular], READ)
-        opened = [(link, number) for link, number in zip(regular, numbers, strict=True) if self._note(link.pid, number)]
+        opened = [
+            (link, number)
+            for link, number in zip(regular, numbers, strict=True)
+            if self._note(link.pid, number, link.via)
+        ]
         facts = self.session.facts(number for _link, number in opened if not isinstance(number, OSError))
         modes_of_links = self.session.together([lstat(link.path) for link, _number in opened])
         again = self.session.together([content(b"/proc/%d/stat" % link.pid) for link, _number in opened])
@@ -219,8 +236,7 @@ class _Walk:
                 continue  # another process by now
             access = link.access
             if access is None:
-                bits = 0 if isinstance(own, OSError) else own.st_mode & (modes.S_IRUSR | modes.S_IWUSR)
-                access = _ACCESS.get(bits, "read")
+                access = access_by(0 if isinstance(own, OSError) else own.st_mode)
             sighting = self._sighting(link, access, fact, known[link.pid])
             if sighting is None:
                 continue
@@ -233,53 +249,29 @@ class _Walk:
             number for _link, number in opened if not isinstance(number, OSError) and number not in kept
         )
 
-    def _sighting(self, link: _Link, access: str, fact: Facts, known: _Known) -> Sighting | None:
+    def _sighting(self, link: Link, access: str, fact: Facts, known: _Known) -> Sighting | None:
         """None where the file is live."""
-        if not _says_deleted(fact.name) or not modes.S_ISREG(fact.stat.st_mode):
+        if not says_deleted(fact.name) or not modes.S_ISREG(fact.stat.st_mode):
             return None
         mount = self.own_mounts.get(fact.mount_id)
         foreign = None
         if mount is None:
             mount = known.mounts.get(fact.mount_id)
             foreign = "untrusted" if mount is None else "unproven"
-        if not fact.name.endswith(DELETED) and (mount is None or not mount.fs_type.startswith(("nfs", "fuse"))):
+        if not is_believed(fact.name, mount):
             return None
         if fact.inode is None and foreign is None:
             foreign = "unproven"
-        file = self._file(fact, mount)
-        path = fact.name[: -len(DELETED)] if fact.name.endswith(DELETED) else fact.name
-        place = None if mount is None else _place.place_of(mount, path)
-        host_path: bytes | None = path
-        if fact.mount_id not in self.own_mounts:
-            host_path = None if place is None else _place.host_path(place, self.own_mounts.values())
-        found = Sighting(
-            process=known.process,
-            via=link.via,
-            fd=link.fd,
-            access=access,
-            executable=link.executable,
-            link=link.path.decode(),
-            path=path,
-            file=file,
-            handle=None,
-            mount=mount,
-            place=place,
-            foreign=foreign,
-            host_path=host_path,
-        )
+        file = file_of(fact, mount, -next(self.unknown))
+        found = sighting_of(known.process, link, access, fact.name, file, mount, foreign, self.own_mounts)
         if foreign is not None or not self._is_live(fact.name, file):
             return found
         self.back.append(found)
         return None
 
-    def _file(self, fact: Facts, mount: Mount | None) -> File:
-        return file_of(fact, mount, -next(self.unknown))
-
     def _is_live(self, text: bytes, file: File) -> bool:
         """Whether the very file has one of the names that its link may mean."""
-        if not text.endswith(DELETED):
-            return False
-        candidates = [text, text[: -len(DELETED)]]
+        candidates = names_meant(text)
         found = self.session.together([lstat(name) for name in candidates])
         for name, status in zip(candidates, found, strict=True):
             if isinstance(status, OSError) or not modes.S_ISREG(status.st_mode):
@@ -295,6 +287,12 @@ class _Walk:
             if file_of(fact, self.own_mounts.get(fact.mount_id), 0).identity == file.identity:
                 return True
         return False
+
+
+def _pid_in(path: Any) -> int | None:
+    """Of the process that is asked about."""
+    match = re.match(rb"/proc/(\d+)/", path) if isinstance(path, bytes) else None
+    return None if match is None else int(match.group(1))
 
 
 def file_of(fact: Facts, mount: Mount | None, unknown: int) -> File:
@@ -318,16 +316,6 @@ def device_of(mount: Mount) -> int:
     return os.makedev(int(major), int(minor))
 
 
-def _says_deleted(text: bytes) -> bool:
-    return text.endswith(DELETED) or RENAMED.search(text) is not None
-
-
-def _mapped(pid: int, mapping: _procfs.DeletedMap) -> _Link:
-    permissions = mapping.permissions
-    access = "both" if "w" in permissions and "s" in permissions else "read"
-    return _Link(pid, "map", "map_files/" + mapping.address, None, "x" in permissions, access)
-
-
 def _known(pid: int) -> Task[_Known]:
     found = yield from process(pid)
     mounts = _procfs.mounts((yield from content(b"/proc/%d/mountinfo" % pid)))
@@ -338,10 +326,7 @@ def process(pid: int) -> Task[Process]:
     """What a process is now."""
     top = b"/proc/%d/" % pid
     stat_text = yield from content(top + b"stat")
-    started = _procfs.start_time(stat_text)
-    uid = _procfs.uid((yield from content(top + b"status")))
-    if started is None or uid is None:
-        raise OSError(5, "odd content of /proc/%d/stat or status" % pid)
+    status = yield from content(top + b"status")
     try:
         exe = yield from readlink(top + b"exe")
     except OSError:  # unreadable exe was noted before
@@ -350,5 +335,4 @@ def process(pid: int) -> Task[Process]:
         cgroup = yield from content(top + b"cgroup")
     except OSError:  # a kernel without cgroups
         cgroup = b""
-    comm = stat_text[stat_text.find(b"(") + 1 : stat_text.rfind(b")")]
-    return Process(pid, started, comm, exe, uid, cgroup)
+    return process_from(pid, stat_text, status, exe, cgroup)

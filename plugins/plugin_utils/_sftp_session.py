@@ -19,10 +19,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from ansible_collections.procfs.rescue.plugins.module_utils._procfs import mount_id
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import (
-    Client,
-    SessionError,
-    Task,
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, SessionError, Task
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_requests import (
     close,
     content,
     names,
@@ -56,6 +54,9 @@ class Session:
     def reopen(self) -> None:
         self.client.close()
         self._start()
+
+    def has_ended(self) -> bool:
+        return self.client.has_ended()
 
     def another(self) -> Session:
         """One more to the same host, which may hang without harm to this one."""

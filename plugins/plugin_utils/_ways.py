@@ -164,7 +164,8 @@ class _Ways:
 
     def _sftp(self, first_options: list[bytes]) -> Result:
         # paramiko costs a fifth of a second for each host, which most do not need.
-        from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import PARAMIKO_ERROR, Client, Pipe
+        from ansible_collections.procfs.rescue.plugins.plugin_utils._paramiko import PARAMIKO_ERROR
+        from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
         from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
 
         if PARAMIKO_ERROR is not None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 

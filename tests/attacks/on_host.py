@@ -14,8 +14,9 @@ import stat
 import sys
 from typing import Any
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _scan
+from ansible_collections.procfs.rescue.plugins.module_utils import _mounts
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
@@ -36,11 +37,11 @@ def seen(link: str) -> dict[str, str]:
 def main() -> None:
     request = json.load(sys.stdin)
     if request.get("believing"):
-        vars(_scan)["_Visit"]._mounts_are_believed = lambda _visit: True
+        vars(_mounts)["HolderMounts"]._are_believed = lambda _mounts: True
     if "requests" in request:
-        answer: Any = restore(request["requests"], Terms(accept=request["accept"]), lambda _line: None)
+        answer: Any = restore(request["requests"], Terms(accept=request["accept"]), lambda _line: None, LOCAL)
     else:
-        facts = gather(Filters())
+        facts = gather(Filters(), host=LOCAL)
         entries = facts["deleted_files"]
         links = set(request["links"])
         answer = {

@@ -2,20 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""python -m faults [bounded] [SITUATION]: a fault at each system call; in a /proc of its own, as root."""
+"""python -m faults [bounded] [SITUATION ...]: a fault at each system call; as root.
+
+python -m faults only SITUATION [bounded] is what it starts for each: a Tally as JSON.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 from faults.inject import trial
-from faults.situations import SITUATIONS
+from faults.situations import SITUATIONS, Situation
 from faults.supervisor import CUT, KILL, LOST, Point
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES)
@@ -41,37 +48,65 @@ CHANGING = {
 }
 
 
+# Each situation gets a /proc of its own, where the holders of the others are not seen.
+OWN_PROC = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+class Tally(NamedTuple):
+    """``tried`` counts points by fault, ``wrong`` those that left a wrong state; ``lines`` tell of them."""
+
+    lines: list[str]
+    tried: dict[str, int]
+    wrong: int
+
+
 def main(arguments: list[str]) -> int:
     bounded = "bounded" in arguments
-    chosen = [one for one in SITUATIONS if not set(arguments) - {"bounded"} or one.name in arguments]
-    for database in "/var/lib/dpkg", "/var/lib/rpm":  # to ask them would take most of the time
-        if Path(database).is_dir():
-            subprocess.run(["mount", "-t", "tmpfs", "none", database], check=True)
+    names = [one for one in arguments if one != "bounded"] or [one.name for one in SITUATIONS]
     started = time.monotonic()
     tried: Counter[str] = Counter()
     wrong = 0
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        for situation in chosen:
-            seen: Counter[str] = Counter()
-            points = []
-            for call in trial(situation, Path(folder, "top")).calls:
-                seen[call.name] += 1
-                faults = _faults_of_sftp if situation.sftp else _faults
-                points += [Point(call.name, seen[call.name], fault) for fault in faults(call.name, seen, bounded)]
-            for point in points:
-                found = trial(situation, Path(folder, "top"), point)
-                if not found.reached and point.name not in VARYING:
-                    found.wrong.append("it was not reached")
-                kind = NAMES.get(point.fault) or errno.errorcode[point.fault]
-                tried[kind if found.reached else "not reached"] += 1
-                wrong += bool(found.wrong)
-                for what in found.wrong:
-                    print(f"WRONG {situation.name}, {kind} at {point.name} {point.number}: {what}", flush=True)
-            print(f"{situation.name}: {sum(seen.values())} calls, {len(points)} points", flush=True)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for running in as_completed([pool.submit(_apart, name, bounded) for name in names]):
+            tally = running.result()
+            print(*tally.lines, sep="\n", flush=True)
+            tried.update(tally.tried)
+            wrong += tally.wrong
     told = ", ".join(f"{number} {kind}" for kind, number in sorted(tried.items()))
     seconds = time.monotonic() - started
     print(f"{sum(tried.values())} points tried in {seconds:.0f} s ({told}): {wrong} left a wrong state")
     return bool(wrong)
+
+
+def _apart(name: str, bounded: bool) -> Tally:
+    command = [*OWN_PROC, sys.executable, "-m", "faults", "only", name, *(["bounded"] if bounded else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return Tally(*json.loads(done.stdout))
+
+
+def tallied(situation: Situation, bounded: bool) -> Tally:
+    for database in "/var/lib/dpkg", "/var/lib/rpm":  # to ask them would take most of the time
+        if Path(database).is_dir():
+            subprocess.run(["mount", "-t", "tmpfs", "none", database], check=True)
+    lines: list[str] = []
+    tried: Counter[str] = Counter()
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        seen: Counter[str] = Counter()
+        points = []
+        for call in trial(situation, Path(folder, "top")).calls:
+            seen[call.name] += 1
+            faults = _faults_of_sftp if situation.sftp else _faults
+            points += [Point(call.name, seen[call.name], fault) for fault in faults(call.name, seen, bounded)]
+        for point in points:
+            found = trial(situation, Path(folder, "top"), point)
+            if not found.reached and point.name not in VARYING:
+                found.wrong.append("it was not reached")
+            kind = NAMES.get(point.fault) or errno.errorcode[point.fault]
+            tried[kind if found.reached else "not reached"] += 1
+            wrong += bool(found.wrong)
+            lines += [f"WRONG {situation.name}, {kind} at {point.name} {point.number}: {what}" for what in found.wrong]
+    return Tally([*lines, f"{situation.name}: {sum(seen.values())} calls, {len(points)} points"], tried, wrong)
 
 
 def _faults(name: str, seen: Counter[str], bounded: bool) -> list[int]:
@@ -91,4 +126,8 @@ def _faults_of_sftp(name: str, seen: Counter[str], bounded: bool) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if sys.argv[1:2] == ["only"]:
+        (this,) = (one for one in SITUATIONS if one.name == sys.argv[2])
+        print(json.dumps(tallied(this, "bounded" in sys.argv)))
+    else:
+        sys.exit(main(sys.argv[1:]))

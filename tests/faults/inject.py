@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ansible.module_utils import basic
 
 from ansible_collections.procfs.rescue.plugins.modules import restore_file
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_metadata import NOT_CARRIED
 from faults import over_sftp
 from faults.situations import FOLDER, Lost, Situation, inodes, lost, state, tree
 from faults.supervisor import CUT, KILL, LOST, Call, Decide, End, Point, run

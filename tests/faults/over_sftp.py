@@ -56,6 +56,7 @@ class FaultyClient(Client):
 
     def _send(self, one: Any, kind: int, *arguments: Any) -> int:
         number: int = super()._async_request(one, kind, *arguments)
+        self.sock.flush()  # what comes before the point is carried out
         return number
 
     def _cut(self) -> None:

@@ -24,12 +24,17 @@ def program(name: str) -> str:
 
 
 def run_ansible(
-    name: str, *arguments: str, env: Mapping[str, str] | None = None, may_warn: bool = False
+    name: str,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    may_warn: bool = False,
+    cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run an Ansible program to its end, whatever its exit code. It must not warn unless it ``may_warn``."""
     done = subprocess.run(
         [program(name), *arguments],
         env={**environment(), "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_NOCOLOR": "true", **(env or {})},
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ def rescue(fleet, tmp_path):
         limit: str = "all",
         inventory: Path | list[Path] | None = None,
         may_warn: bool = False,
+        options: Sequence[str] = (),
         **env: str,
     ) -> Run:
         report = tmp_path / "report.json"
@@ -48,7 +50,7 @@ def rescue(fleet, tmp_path):
         values = json.dumps({**extra, "rescue_report_path": str(report)})
         inventories = inventory if isinstance(inventory, list) else [inventory or fleet.inventory()]
         named = [part for path in inventories for part in ("-i", str(path))]
-        command = [f"procfs.rescue.{playbook}", *named, "-e", values, "-l", limit]
+        command = [f"procfs.rescue.{playbook}", *named, "-e", values, "-l", limit, *options]
         done = run_ansible("ansible-playbook", *command, env=env, may_warn=may_warn)
         results = json.loads(report.read_text()) if report.exists() else {}
         assert may_warn or ("WARNING" not in done.stderr and "DEPRECATION" not in done.stderr), done.stderr

@@ -2,7 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A slow line, so that transfers take long enough to be told of."""
+"""A slow line, so that transfers take long enough to be told of, and what is shown of them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from fleet.controller import environment
 
 # A ProxyCommand that lets 2 MB/s through: HOST PORT.
 SLOW = """
@@ -17,3 +28,26 @@ for piece in iter(lambda: there.recv(20000), b""):
     os.write(1, piece)
     time.sleep(0.01)
 """
+
+
+def over_a_slow_line(folder: Path) -> dict[str, str]:
+    """The variables of a host that is reached so."""
+    (folder / "slow.py").write_text(SLOW)
+    proxy = f"-oProxyCommand={sys.executable} {folder}/slow.py %h %p"
+    return {"ansible_ssh_extra_args": shlex.join([proxy, "-oControlPath=none"])}
+
+
+def shown(command: list[str], watched: bool) -> bytes:
+    """What a command that succeeds shows, on a terminal if it is ``watched``, else in a pipe."""
+    ours, theirs = os.openpty() if watched else os.pipe()
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        text = b""
+        with suppress(OSError):  # the other end of a terminal is gone
+            for piece in iter(lambda: os.read(ours, 65536), b""):
+                text += piece
+        assert process.wait() == 0, text
+    os.close(ours)
+    return text

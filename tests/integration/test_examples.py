@@ -158,10 +158,10 @@ def test_from_host_to_host(hosts, tmp_path):
         host.run(["rm", packed])
         debs.put(host, package, f"/var/cache/apt/archives/{package.name}")
     hosts.hosts[0].run(["rm", tool])
-    lost = {"procfs.rescue.restore_file": {"files": [tool, packed]}, "register": "rescue_result", "ignore_errors": True}
+    restore = {"procfs.rescue.restore_file": {"files": [tool, packed], "offer": True}}
+    lost = {**restore, "register": "rescue_result", "ignore_errors": True}
     tasks = [lost, *examples("rescue_needs", "filter"), *examples("rescue_peers", "lookup"), *examples("offer_file")]
-    tasks += [{**task, "register": "rescue_answer"} for task in examples("supply_file")]
-    tasks += [*examples("rescue_overview", "filter")]
+    tasks += [*examples("supply_file"), *examples("rescue_overview", "filter")]
     screen = play(tmp_path, hosts, tasks_on("h1:h2", tasks), "-e", '{"rescue_sources": ["peer"]}')
     assert "ok: [h1 -> h2(" in screen, screen
     assert f'"{tool}"' in screen and screen.count('"msg": "1 host: 1 rescued"') == 2, screen
@@ -191,11 +191,30 @@ def test_lifeline(systemd_fleet, tmp_path):
     play(tmp_path, systemd_fleet, json.loads(text))
 
 
-@pytest.mark.parametrize("role", ["rescue", "textfile"])
-def test_roles(hosts, tmp_path, role):
-    (block,) = documents.blocks(f"roles/{role}/README.md")
+def plays_of(role: str) -> list[dict[str, Any]]:
+    return [one for block in documents.blocks(f"roles/{role}/README.md") for one in yaml.safe_load(block.text)]
+
+
+def test_the_role_rescue(hosts, tmp_path):
+    host = hosts.hosts[0]
+    bash = host.spawn(["/usr/bin/bash", "-c", "while :; do sleep 3600; done"])
+    host.run(["cp", "-p", "/usr/bin/bash", "/usr/bin/bash.kept"])
+    host.run(["rm", "/usr/bin/bash"])
+    try:
+        first = play(tmp_path, hosts, plays_of("rescue"), "--limit", "h1")
+        assert host.run(["cmp", "/usr/bin/bash", "/usr/bin/bash.kept"]).returncode == 0
+        again = play(tmp_path, hosts, plays_of("rescue"), "--limit", "h1")
+    finally:
+        bash.kill()
+        host.run(["mv", "/usr/bin/bash.kept", "/usr/bin/bash"])
+    assert first.count("1 host: 1 rescued") == again.count("1 host: 1 was_fine") == 2, first + again
+
+
+def test_the_role_textfile(hosts, tmp_path):
+    folder = hosts.hosts[0].root() / "var/lib/prometheus/node-exporter"
     hosts.hosts[0].run(["mkdir", "-p", "/var/lib/prometheus/node-exporter"])
-    play(tmp_path, hosts, yaml.safe_load(block.text), "--limit", "h1")
+    play(tmp_path, hosts, plays_of("textfile"), "--limit", "h1")
+    assert "\nprocfs_deleted_files_complete 1\n" in (folder / "deleted_files.prom").read_text()
 
 
 def test_the_lifeline_of_its_readme(systemd_fleet, tmp_path, monkeypatch):

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import random
+import re
 import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,9 @@ from pathlib import Path
 import pytest
 
 from fleet import Fleet
-from fleet.controller import environment, program
+from fleet.controller import environment, program, run_ansible
+from integration.disk import free_blocks
+from integration.slow import shown
 
 HOLD = (
     "import os, random, sys\n"
@@ -30,6 +33,10 @@ HOLD = (
     "open(sys.argv[1], 'wb').write(content)\n"
     "held = open(sys.argv[1], 'rb')\n"
 )
+
+
+# su reads no module from standard input.
+BY_SU = ("-e", "ansible_become_method=su")
 
 
 def digest(size):
@@ -213,23 +220,13 @@ def test_a_host_whose_disk_is_full(tmp_path, run_module_of, pipelining):
         holder.stdout.readline()
         inside(host, "/srv/movie").unlink()
         host.run(["dd", "if=/dev/zero", "of=/srv/filler", "bs=64K"], check=False)
-        lowest, ended = [os.statvfs(host.root()).f_bfree], threading.Event()
-        before = lowest[0]
-
-        def watch():
-            while not ended.wait(0.01):
-                lowest.append(os.statvfs(host.root()).f_bfree)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
         arguments = {"path": "/srv/movie", "dest": f"{tmp_path}/movie", "flat": True}
-        answer = run_module_of(fleet.inventory(), "fetch_file", arguments, pipelining=pipelining)
-        ended.set()
-        watcher.join()
+        with free_blocks(host) as free:
+            answer = run_module_of(fleet.inventory(), "fetch_file", arguments, pipelining=pipelining)
         holder.kill()
     assert not answer.failed and answer.result["came_as"] == "stream", answer.output
     assert hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest() == digest(size)
-    assert before < 16 and min(lowest) >= before - 8 and len(lowest) > 10, (before, min(lowest))
+    assert free[0] < 16 and min(free) >= free[0] - 8 and len(free) > 10, (free[0], min(free))
 
 
 def test_who_maps_it_to_write_may_do_so_unseen(host, lab, hold, run_module, tmp_path):
@@ -264,7 +261,7 @@ def test_with_and_without_become(fleet, host, hold, run_module, tmp_path, user, 
     inside(host, f"{folder}/mine").unlink()
     inventory = fleet.inventory(user=user, become=become)
     answer = run_module("fetch_file", {"path": f"{folder}/mine", "dest": f"{tmp_path}/"}, inventory=inventory)
-    assert not answer.failed, answer.output
+    assert not answer.failed and answer.result["came_as"] == "stream", answer.output
     assert hashlib.sha256((tmp_path / "h1" / folder[1:] / "mine").read_bytes()).hexdigest() == digest(5000)
 
 
@@ -292,6 +289,22 @@ def test_names_that_lead_elsewhere_stay_below_dest(host, hold, run_module, tmp_p
     assert arrived.read_bytes() == b"evil"
 
 
+def test_a_hostile_name(host, lab, hold, run_module, tmp_path):
+    path = lab.encode() + b"/n\xff\n{{ 6*7 }}"
+    pid = hold(HOLD, path, "5000")
+    host.run(["rm", path])
+    answer = run_module("fetch_file", {"pid": pid, "dest": f"{tmp_path}/dest"})
+    assert not answer.failed, answer.output
+    local = os.fsencode(tmp_path) + b"/dest/h1" + path
+    assert base64.b64decode(answer.result["path_b64"]) == path
+    assert base64.b64decode(answer.result["dest_b64"]) == local
+    assert answer.result["dest"] == f"{tmp_path}/dest/h1{lab}/n\\xff\\n{{{{ 6*7 }}}}"
+    (arrived,) = [found for found in tmp_path.rglob("*") if found.is_file()]
+    assert os.fsencode(arrived) == local and hashlib.sha256(arrived.read_bytes()).hexdigest() == digest(5000)
+    again = run_module("fetch_file", {"pid": pid, "dest": f"{tmp_path}/dest"})
+    assert not again.failed and not again.result["changed"], again.output
+
+
 def test_a_symlink_below_dest_is_not_followed(gone, run_module, tmp_path):
     path = gone()
     (tmp_path / "elsewhere").mkdir()
@@ -307,7 +320,26 @@ def test_missing(run_module, tmp_path):
     assert answer.failed and answer.result["refused"] == ["not_held"]
     assert "No process holds /no/such" in answer.result["msg"]
     answer = run_module("fetch_file", {"path": "/no/such", "dest": f"{tmp_path}/x", "fail_on_missing": False})
-    assert not answer.failed and not answer.result["changed"]
+    assert not answer.failed and not answer.result["changed"] and answer.result["file"] == "/no/such"
+
+
+def test_what_it_returns_is_what_builtin_fetch_returns(gone, host, lab, fleet, run_module, tmp_path):
+    """And more; a digest has the name of its algorithm before it."""
+    inside(host, f"{lab}/plain").write_text("content")
+    returned = {}
+    for name, arguments in {"ansible.builtin.fetch": {"src": f"{lab}/plain"}, "fetch_file": {"path": gone()}}.items():
+        for state in "changed", "same":
+            task = {name if "." in name else f"procfs.rescue.{name}": {**arguments, "dest": f"{tmp_path}/dest"}}
+            tasks = [{**task, "register": "got"}, {"ansible.builtin.debug": {"msg": "keys: {{ got.keys() | sort }}"}}]
+            play = [{"hosts": "h1", "gather_facts": False, "tasks": tasks}]
+            (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+            done = run_ansible("ansible-playbook", str(tmp_path / "play.yml"), "-i", str(fleet.inventory()))
+            assert done.returncode == 0, done.stdout + done.stderr
+            keys = re.search(r"keys: \[(.*?)\]", done.stdout)[1]
+            returned[name, state] = {key.strip("' ") for key in keys.split(",")}
+    for state in "changed", "same":
+        assert {"dest", "checksum", "changed", "md5sum"} <= returned["ansible.builtin.fetch", state]
+        assert returned["ansible.builtin.fetch", state] - returned["fetch_file", state] == set()
 
 
 def test_bad_input(gone, run_module, tmp_path):
@@ -321,7 +353,8 @@ def test_bad_input(gone, run_module, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_log_that_grows_arrives_as_it_was(host, lab, hold, run_module, tmp_path):
+@pytest.mark.parametrize(("how", "came_as"), [((), "stream"), (BY_SU, "pieces")])
+def test_a_log_that_grows_arrives_as_it_was(host, fleet, lab, hold, run_module, tmp_path, how, came_as):
     path = f"{lab}/log"
     hold(
         "import sys, threading, time\n"
@@ -333,8 +366,10 @@ def test_a_log_that_grows_arrives_as_it_was(host, lab, hold, run_module, tmp_pat
         path,
     )
     inside(host, path).unlink()
-    answer = run_module("fetch_file", {"path": path, "dest": f"{tmp_path}/log", "flat": True}, may_warn=True)
-    assert not answer.failed, answer.output
+    inventory = fleet.inventory(user="root") if how else None
+    arguments = {"path": path, "dest": f"{tmp_path}/log", "flat": True}
+    answer = run_module("fetch_file", arguments, inventory=inventory, options=how, may_warn=True)
+    assert not answer.failed and answer.result["came_as"] == came_as, answer.output
     assert answer.result["consistent"] is False and "was written to while it was read" in answer.output
     content = (tmp_path / "log").read_bytes()
     assert len(content) == answer.result["size"] >= 5_000_000
@@ -355,10 +390,6 @@ def busy(host, lab, hold):
     )
     inside(host, path).unlink()
     return path
-
-
-# su reads no module from standard input.
-BY_SU = ("-e", "ansible_become_method=su")
 
 
 def test_a_file_that_changes_in_a_stream_is_told_of(busy, run_module, tmp_path):
@@ -408,14 +439,16 @@ def tree(pid):
     return found
 
 
-def fetch_and_kill(command, folder, moment, whom):
-    """Starts Ansible and kills ``whom`` once so much has arrived, some of it now; False where it ended before."""
+def fetch_and_kill(command, folder, moment, whom, seconds):
+    """Starts Ansible and kills ``whom`` so many seconds after so much has arrived, some of it now; False where it ended
+    before."""
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
     ) as process:
         before = arrived(folder)
         while process.poll() is None:
             if arrived(folder) > max(before, moment):
+                time.sleep(seconds)
                 for pid in tree(process.pid)[whom:]:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
@@ -432,23 +465,63 @@ def arrived(folder):
     return 0
 
 
-@pytest.mark.long
-def test_a_hundred_kills_at_random_points(fleet, gone, run_module, tmp_path, capsys):
-    """Of all of Ansible, or of its worker and the ssh process only; each goes on where it was."""
+@pytest.mark.parametrize("resume", [True, False])
+def test_the_link_is_cut(fleet, gone, run_module, tmp_path, resume):
+    """Ansible lives, and says what became of it."""
     size = 200 * 2**20
+    folder = tmp_path / "dest"
+    folder.mkdir()
+    arguments = {"path": gone(size=size), "dest": f"{folder}/movie", "flat": True, "resume": resume}
+    play = [{"hosts": "h1", "gather_facts": False, "tasks": [{"procfs.rescue.fetch_file": arguments}]}]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        while process.poll() is None and not any(
+            one.stat().st_size > 20 * 2**20 for one in folder.glob(".procfs-rescue.*")
+        ):
+            time.sleep(0.002)
+        for pid in tree(process.pid):
+            if Path(f"/proc/{pid}/comm").read_text() == "ssh\n":
+                os.kill(pid, signal.SIGKILL)
+        said = " ".join(process.stdout.read().decode().split())
+    assert process.returncode == 2 and " broke off: the connection ended in the middle. " in said, said
+    assert ("What arrived is kept: run it again." if resume else "Nothing was left here; try again.") in said, said
+    left = arrived(folder)
+    assert (left > 0) is resume and len(list(folder.iterdir())) == resume
+    answer = run_module("fetch_file", arguments)
+    assert not answer.failed and answer.result["resumed_from"] == left, answer.output
+    with (folder / "movie").open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == digest(size)
+    assert [one.name for one in folder.iterdir()] == ["movie"]
+
+
+# Between pieces a call of the module begins, and half a second may pass.
+KILLS = [
+    pytest.param("stream", 100, 200 * 2**20, (), 0.0, id="stream"),
+    pytest.param("pieces", 20, 40 * 2**20, ("-e", "ansible_become_password=none"), 0.6, id="pieces"),
+]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("came_as", "count", "size", "options", "seconds"), KILLS)
+def test_kills_at_random_points(fleet, gone, run_module, tmp_path, capsys, came_as, count, size, options, seconds):
+    """Of all of Ansible, or of its worker and the ssh process only; each goes on where it was."""
     path = gone(size=size)
     expected = digest(size)
     chance = random.Random(8)
     folder = tmp_path / "dest"
     folder.mkdir()
     arguments = {"path": path, "dest": f"{folder}/movie", "flat": True, "resume": True}
-    play = [{"hosts": "h1", "gather_facts": False, "tasks": [{"procfs.rescue.fetch_file": arguments}]}]
+    settings = {"ansible_pipelining": True}
+    tasks = [{"procfs.rescue.fetch_file": arguments}]
+    play = [{"hosts": "h1", "gather_facts": False, "vars": settings, "tasks": tasks}]
     (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
-    command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())]
+    command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory()), *options]
     kills = resumed = late = 0
-    while kills < 100:
+    while kills < count:
         moment = chance.randrange(arrived(folder), size)
-        if not fetch_and_kill(command, folder, moment, chance.choice([0, 1])) or (folder / "movie").exists():
+        is_killed = fetch_and_kill(command, folder, moment, chance.choice([0, 1]), chance.uniform(0, seconds))
+        if not is_killed or (folder / "movie").exists():
             late += 1  # the end came first
         else:
             kills += 1
@@ -456,16 +529,18 @@ def test_a_hundred_kills_at_random_points(fleet, gone, run_module, tmp_path, cap
             assert part > 0
             if part < size and chance.random() < 0.5:
                 continue  # killed once more, after what is there
-            answer = run_module("fetch_file", arguments)
+            answer = run_module("fetch_file", arguments, options=options)
             assert not answer.failed, answer.output
-            assert answer.result["came_as"] == "stream" and answer.result["resumed_from"] == part
+            assert answer.result["came_as"] == came_as and answer.result["resumed_from"] == part
             resumed += 1
         with (folder / "movie").open("rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == expected
         assert [one.name for one in folder.iterdir()] == ["movie"]
         (folder / "movie").unlink()
     with capsys.disabled():
-        print(f"\n{kills} kills, {resumed} resumed and compared by themselves, {late} transfers ended before")
+        print(
+            f"\n{came_as}: {kills} kills, {resumed} resumed and compared by themselves, {late} transfers ended before"
+        )
 
 
 @pytest.mark.long
@@ -506,6 +581,23 @@ def test_memory_of_half_a_gibibyte(fleet, host, lab, hold, tmp_path, came_as, op
     assert len(here) > 10 and len(there) > 3
     # A piece is 8 MiB, which base64 and JSON hold a few times over.
     assert max(here) < 150 * 1024 and max(there) < (64 if came_as == "stream" else 100) * 1024, (max(here), max(there))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_digest_that_takes_long_is_told_of(fleet, host, lab, hold, tmp_path, watched):
+    """Before the first piece comes all of the file is read on the host: here 8 GiB, most of it a hole."""
+    hold("import sys\nheld = open(sys.argv[1], 'w+b', 0)\nheld.truncate(8 * 2**30)\n", f"{lab}/hole")
+    inside(host, f"{lab}/hole").unlink()
+    arguments = {"path": f"{lab}/hole", "dest": f"{tmp_path}/hole", "flat": True}
+    settings = {"ansible_pipelining": True, "ansible_become_password": "none"}
+    tasks = [{"procfs.rescue.fetch_file": arguments}]
+    play = [{"hosts": "h1", "gather_facts": False, "vars": settings, "tasks": tasks}]
+    (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
+    text = shown([program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())], watched)
+    assert (tmp_path / "hole").stat().st_size == 8 * 2**30
+    lines = re.findall(rf"h1: {lab}/hole: reading 8\.00 GB for a digest, [0-9]+ s so far".encode(), text)
+    assert bool(lines) == watched, text
 
 
 @pytest.mark.parametrize("fate", ["there", "removed", "replaced"])

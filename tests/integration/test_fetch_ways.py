@@ -17,7 +17,6 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ import pytest
 
 from fleet import Fleet, debian
 from fleet.controller import environment, program
-from integration.slow import SLOW
+from integration.slow import over_a_slow_line, shown
 
 pytestmark = pytest.mark.long
 
@@ -96,12 +95,16 @@ def configured(host, folder: Path) -> Path:
     return folder / "ssh_config"
 
 
+def let_in(host, way: Way) -> None:
+    host.run(["sh", "-c", "rm -f /etc/sudoers.d/*; cat > /etc/sudoers.d/oncall"], input=way.sudoers.encode())
+    host.run(["usermod", "--shell", way.shell, "oncall"])
+
+
 @pytest.mark.parametrize("name", WAYS)
 def test_a_way(fleet, run_module_of, tmp_path, name):
     way = WAYS[name]
     host, other = fleet.hosts
-    host.run(["sh", "-c", "rm -f /etc/sudoers.d/*; cat > /etc/sudoers.d/oncall"], input=way.sudoers.encode())
-    host.run(["usermod", "--shell", way.shell, "oncall"])
+    let_in(host, way)
     proxy = shlex.join([*host.ssh_command()[:-1], "-W", "%h:%p", f"oncall@{other.address}"])
     yaml = {"VAULTED": vaulted(tmp_path), "PASSWORD": f"!unsafe {json.dumps(PASSWORD)}"}
     yaml["PROXY"] = json.dumps(shlex.join([f"-oProxyCommand={proxy}"]))
@@ -176,24 +179,12 @@ def test_the_connection_plugin_chroot(run_module_of, tmp_path):
 @pytest.mark.parametrize("watched", [True, False])
 def test_progress_of_a_slow_transfer(fleet, tmp_path, watched):
     """On a terminal a line comes now and then; in a pipe, as runners and logs have it, there is none."""
-    (tmp_path / "slow.py").write_text(SLOW)
+    let_in(fleet.hosts[0], WAYS["sudo"])
     task = {"procfs.rescue.fetch_file": {"path": "/srv/movie", "dest": f"{tmp_path}/movie", "flat": True}}
-    slow = shlex.join([f"-oProxyCommand={sys.executable} {tmp_path}/slow.py %h %p", "-oControlPath=none"])
-    settings = {"ansible_pipelining": True, "ansible_ssh_extra_args": slow}
+    settings = {"ansible_pipelining": True, **over_a_slow_line(tmp_path)}
     play = [{"hosts": "h1", "gather_facts": False, "vars": settings, "tasks": [task]}]
     (tmp_path / "play.yml").write_text(json.dumps(play))
-    ours, theirs = os.openpty() if watched else os.pipe()
-    command = [program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())]
-    with subprocess.Popen(
-        command, env=environment(), stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # the other end of a terminal is gone
-            for piece in iter(lambda: os.read(ours, 65536), b""):
-                shown += piece
-        assert process.wait() == 0, shown
-    os.close(ours)
+    text = shown([program("ansible-playbook"), str(tmp_path / "play.yml"), "-i", str(fleet.inventory())], watched)
     assert hashlib.sha256((tmp_path / "movie").read_bytes()).hexdigest() == hashlib.sha256(CONTENT).hexdigest()
-    lines = re.findall(rb"h1: /srv/movie: [0-9.]+ MB of 19\.07 MB, [0-9.]+ MB/s, [0-9]+ s left", shown)
-    assert bool(lines) == watched, shown
+    lines = re.findall(rb"h1: /srv/movie: [0-9.]+ MB of 19\.07 MB, [0-9.]+ MB/s, [0-9]+ s left", text)
+    assert bool(lines) == watched, text

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -101,8 +102,25 @@ def test_the_disk_is_full(follow, booted):
         booted.run(["systemctl", "stop", "app"])
 
 
-def test_what_to_restart(follow):
-    assert "with_care" in follow("what_do_i_restart.rst")
+def test_what_to_restart(follow, booted):
+    """The unit whose program was replaced while it runs, and not the one that runs what is there."""
+    booted.run(["mkdir", "-p", "/opt/app"])
+    units = ["upgraded", "current"]
+    for unit in units:
+        booted.run(["cp", "/usr/bin/sleep", f"/opt/app/{unit}"])
+        service = f"[Service]\nExecStart=/opt/app/{unit} infinity\n"
+        (booted.root() / f"etc/systemd/system/{unit}.service").write_text(service)
+    booted.run(["systemctl", "daemon-reload"])
+    booted.run(["systemctl", "start", *units])
+    try:
+        booted.run(["cp", "/opt/app/upgraded", "/opt/app/new"])
+        booted.run(["mv", "/opt/app/new", "/opt/app/upgraded"])
+        screen = follow("what_do_i_restart.rst")
+    finally:
+        booted.run(["systemctl", "stop", *units])
+        booted.run(["rm", "-r", "/opt/app", *(f"/etc/systemd/system/{unit}.service" for unit in units)])
+    (restart,) = re.findall(r'"restart": (\[[^]]*\])', screen)
+    assert "upgraded.service" in json.loads(restart) and "current.service" not in screen, screen
 
 
 def test_collect_evidence(follow, booted, tmp_path):

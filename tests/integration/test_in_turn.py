@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import debs
 from fleet import Fleet, Host
 from fleet.controller import run_ansible
 from integration.rescues import BASH, TOOL, content_of
@@ -71,6 +72,20 @@ def test_folders_are_kept_open_as_well(fleet, rescue):
     held.kill()
 
 
+def test_the_first_host_gets_whole_folders_from_one_whose_turn_has_not_come(fleet, rescue, tmp_path):
+    canary, donor, *_rest = fleet.hosts
+    package = debs.build(tmp_path, "thing", "1.0", {"/usr/lib/thing/a": b"one\n"})
+    for host in (canary, donor):
+        debs.install(host, package)
+    canary.run(["rm", "-r", "/usr/lib/thing"])
+    below = {"rescue_paths": [], "rescue_path_prefixes": ["/usr/lib/thing"], "rescue_sources": ["process", "peer"]}
+    done = rescue({**below, "rescue_canary": "h1"}, limit="h1,h2")
+    content = content_of(canary, "/usr/lib/thing/a")
+    for host in (canary, donor):
+        host.run(["dpkg", "--purge", "thing"])
+    assert done.code == 0 and content == b"one\n", done.output
+
+
 def test_too_many_failures_stop_it(fleet, rescue, shells):
     shells["h1"].kill()
     shells["h1"].wait()
@@ -82,9 +97,10 @@ def test_too_many_failures_stop_it(fleet, rescue, shells):
 
 
 @pytest.mark.parametrize("is_sound", [True, False])
-def test_one_host_is_proven_before_the_others(fleet, rescue, is_sound, tmp_path):
+def test_one_host_is_tried_before_the_others(fleet, rescue, is_sound, tmp_path):
     canary, other = fleet.hosts[:2]
     path = "/usr/local/bin/tried"
+    checksum = "sha256:" + hashlib.sha256(content_of(canary, BASH)).hexdigest()
     shells = []
     for host in (canary, other):
         host.run(["cp", BASH, path])
@@ -93,7 +109,8 @@ def test_one_host_is_proven_before_the_others(fleet, rescue, is_sound, tmp_path)
     if not is_sound:
         canary.run(["mv", LIBRARY, LIBRARY + ".away"])
     try:
-        done = rescue({"rescue_canary": "h1", "rescue_paths": [path]}, limit="h1,h2")
+        asked = {"rescue_canary": "h1", "rescue_paths": [path], "rescue_checksums": {path: checksum}}
+        done = rescue(asked, limit="h1,h2")
     finally:
         if not is_sound:
             canary.run(["mv", LIBRARY + ".away", LIBRARY])
@@ -107,7 +124,7 @@ def test_one_host_is_proven_before_the_others(fleet, rescue, is_sound, tmp_path)
 
 
 @pytest.mark.parametrize("source", ["peer", "login"])
-def test_a_host_that_is_not_proven(fleet, rescue, tool, source, tmp_path):
+def test_a_host_that_is_not_tried(fleet, rescue, tool, source, tmp_path):
     """What came from a peer is started as well; and a connection that lives does not prove that a new one would."""
     canary, other, donor, _rest = fleet.hosts
     content = Path("/usr/bin/true").read_bytes()
@@ -143,7 +160,7 @@ def test_a_first_host_that_was_never_tried(fleet, rescue, tool, reason):
     limit = "h1,h2" if reason == "limit" else "h1,h2,h4"
     done = rescue(extra, limit=limit, inventory=inventory, may_warn=reason == "typo")
     assert done.code != 0 and content_of(second, TOOL) is None, done.output
-    assert "which was to be rescued and proven first, was not" in done.output
+    assert "which was to be rescued and tried first, was not" in done.output
     rescue({"rescue_paths": [TOOL]}, limit="h1,h2")
 
 

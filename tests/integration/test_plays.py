@@ -41,11 +41,17 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def play(fleet: Fleet, tmp_path: Path) -> Run:
     """``play([play, …], "--tags", "x")`` runs these plays over the fleet; the variables of the role are for all."""
 
-    def run(plays: list[dict[str, Any]], *options: str, inventory: Path | None = None, **env: str) -> Any:
+    def run(
+        plays: list[dict[str, Any]],
+        *options: str,
+        inventory: Path | None = None,
+        cwd: Path | None = None,
+        **env: str,
+    ) -> Any:
         text = [{"hosts": "all", "gather_facts": False, "vars": WANTED, **one} for one in plays]
         (tmp_path / "play.yml").write_text(json.dumps(text))
         command = [str(tmp_path / "play.yml"), "-i", str(inventory or fleet.inventory()), *options]
-        done = run_ansible("ansible-playbook", *command, env=env)
+        done = run_ansible("ansible-playbook", *command, env=env, cwd=cwd)
         assert "DEPRECATION" not in done.stderr, done.stderr
         return done
 
@@ -109,6 +115,75 @@ def test_facts_that_are_cached_and_used_by_later_plays(play: Run, lost: Host, tm
     assert done.returncode == 0, done.stdout
     assert '"msg": "h1: restored"' in done.stdout and '"msg": "h2: present"' in done.stdout
     assert content_of(lost) == CONTENT
+
+
+@pytest.mark.parametrize("given", ["relative", "in a folder", "at home"])
+def test_where_the_report_is_written(play: Run, tmp_path: Path, given: str) -> None:
+    """Where the user is: not beside the playbook, and not where PWD says, which programs do not keep."""
+    here, home = tmp_path / "here", tmp_path / "home"
+    for folder in (here / "deep", home):
+        folder.mkdir(parents=True)
+    path, expected = {
+        "relative": ("report.json", here / "report.json"),
+        "in a folder": ("./deep/report.json", here / "deep/report.json"),
+        "at home": ("~/report.json", home / "report.json"),
+    }[given]
+    variables = {**WANTED, "rescue_report_path": path}
+    done = play([{"hosts": "h2", "vars": variables, "roles": [ROLE]}], cwd=here, HOME=str(home), PWD="/")
+    assert done.returncode == 0, done.stdout
+    assert set(json.loads(expected.read_text())) == {"h2"}
+    assert not Path("/report.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "forks"), [("free", "5"), ("free", "1"), ("ansible.builtin.host_pinned", "5"), ("host_pinned", "1")]
+)
+def test_a_strategy_in_which_hosts_do_not_wait(
+    play: Run, lost: Host, fleet: Fleet, tmp_path: Path, strategy: str, forks: str
+) -> None:
+    """Who needs something gets it from hosts that have not even begun; each host is told of, and nothing is warned of.
+
+    With one fork of host_pinned the donor begins when the others are through.
+    """
+    second = fleet.hosts[1]
+    report = tmp_path / "report.json"
+    second.wreck(TOOL)
+    variables = {**WANTED, "rescue_sources": ["process", "peer"], "rescue_report_path": str(report)}
+    first = {"vars": variables, "roles": [ROLE], "strategy": strategy}
+    last = {"name": ROLE, "tasks_from": "sum_up"}
+    over = {"tasks": [{"ansible.builtin.import_role": last, "vars": {"rescue_is_over": True}}], "strategy": "linear"}
+    done = play([first, over], "--forks", forks)
+    assert done.returncode == 0, done.stdout
+    assert [content_of(host) for host in fleet.hosts] == [CONTENT] * 3, done.stdout
+    assert done.stdout.count('"1 host: 1 rescued"') == 2 and done.stdout.count('"1 host: 1 was_fine"') == 1
+    assert done.stdout.count('"3 hosts: 2 rescued, 1 was_fine"') == 1, done.stdout
+    outcomes = {name: result["outcome"] for name, result in json.loads(report.read_text()).items()}
+    assert outcomes == {"h1": "rescued", "h2": "rescued", "h3": "was_fine"}
+
+
+@pytest.mark.parametrize("strategy", ["free", "host_pinned"])
+def test_a_failure_where_hosts_do_not_wait(play: Run, lost: Host, fleet: Fleet, tmp_path: Path, strategy: str) -> None:
+    """A host without a source fails for itself; who was rescued and who cannot be reached is in the report as well."""
+    inventory = fleet.inventory()
+    inventory.write_text(inventory.read_text().replace(fleet.hosts[2].address, "127.0.0.9"))
+    report = tmp_path / "report.json"
+    variables = {**WANTED, "rescue_sources": ["process"], "rescue_report_path": str(report)}
+    plays = [{"vars": variables, "roles": [ROLE], "strategy": strategy}]
+    done = play(plays, "--check", "--diff", "--tags", "all", inventory=inventory)
+    assert done.returncode in (2, 4), done.stdout
+    assert "1 host: 1 failed (h1)" in done.stdout and "1 host: 1 was_fine" in done.stdout, done.stdout
+    results = json.loads(report.read_text())
+    assert (results["h1"]["outcome"], results["h2"]["outcome"]) == ("failed", "was_fine")
+    assert results["h1"]["msg"].startswith("Do not reboot") and results.get("h3", {}).get("outcome") in (None, "failed")
+
+
+@pytest.mark.parametrize("name", ["collect", "report", "check"])
+def test_playbooks_do_not_take_the_strategy_of_the_user(fleet: Fleet, tmp_path: Path, name: str) -> None:
+    """What they write of all hosts is written once; of another strategy Ansible would warn."""
+    values = {"collect_dest": str(tmp_path / "evidence"), "report_dest": str(tmp_path / "page.html")}
+    command = [f"procfs.rescue.{name}", "-i", str(fleet.inventory()), "-e", json.dumps({**values, **WANTED})]
+    done = run_ansible("ansible-playbook", *command, env={"ANSIBLE_STRATEGY": "free"})
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_task_that_is_delegated(play: Run, fleet: Fleet) -> None:

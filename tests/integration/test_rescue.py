@@ -10,6 +10,8 @@ import hashlib
 import json
 import re
 
+import pytest
+
 from fleet import Fleet
 from fleet.controller import run_ansible
 
@@ -40,6 +42,7 @@ def playbook(name, fleet, report, *options):
     return done, json.loads(report.read_text())
 
 
+@pytest.mark.matrix
 def test_rescue_of_a_fleet_where_one_host_has_no_holder(tmp_path):
     with Fleet(3) as fleet:
         before = bash_of(fleet.hosts[0])

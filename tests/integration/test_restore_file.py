@@ -15,6 +15,7 @@ import stat
 import pytest
 
 from fleet.controller import run_ansible
+from integration.large import check_more_than_four_gibibytes
 
 # Holds argv[1] open (mode argv[2], default "rb") after writing argv[3] (default some text) to it.
 HOLD = (
@@ -72,20 +73,23 @@ def test_check_run_and_second_run(host, lab, hold, run_module):
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("name", ["restore_file", "deleted_files_facts"])
-def test_what_is_piped_to_python_is_no_module_of_ansible(host, lab, hold, run_module, target_python, name):
+@pytest.mark.parametrize("name", ["restore_file", "deleted_files_facts", "fetch_file"])
+def test_what_is_piped_to_python_is_no_module_of_ansible(host, lab, hold, run_module, target_python, tmp_path, name):
     """It takes a host longer to import AnsibleModule than to do the work; the answer and the log are the same."""
     hold(HOLD, f"{lab}/one")
     inside(host, f"{lab}/one").unlink()
     script = f'#!/bin/sh\ncat > {lab}/piped\nexec {target_python} "$@" < {lab}/piped\n'
     host.run(["install", "-m", "0755", "/dev/stdin", f"{lab}/python"], input=script.encode())
     interpreter = ("-e", f"ansible_python_interpreter={lab}/python")
-    answer = run_module(name, {"path": f"{lab}/one"} if name == "restore_file" else {"limit": 0}, options=interpreter)
+    arguments = {"deleted_files_facts": {"limit": 0}, "fetch_file": {"path": f"{lab}/one", "dest": f"{tmp_path}/"}}
+    answer = run_module(name, arguments.get(name, {"path": f"{lab}/one"}), options=interpreter)
     assert not answer.failed, answer.output
     piped = inside(host, f"{lab}/piped").read_text()
     assert "ModuleSpec" in piped and "_ANSIBALLZ_WRAPPER" not in piped
     if name == "restore_file":
         assert [file["status"] for file in answer.files] == ["restored"]
+    if name == "fetch_file":
+        assert (answer.result["came_as"], answer.result["size"]) == ("stream", len("precious\n"))
 
 
 @pytest.mark.matrix
@@ -114,6 +118,7 @@ def test_all_below_a_prefix(host, lab, hold, run_module):
         inside(host, f"{lab}/f{number}").unlink()
     answer = run_module("restore_file", {"path_prefix": lab})
     assert not answer.failed, answer.output
+    assert answer.result["complete"] is True
     assert names(host, lab) == ["f0", "f1", "f2"]
     assert inside(host, f"{lab}/f2").read_text() == "text 2"
 
@@ -446,3 +451,20 @@ def test_a_version_that_the_package_database_disowns_is_refused_until_accepted(h
     (file,) = run_module("restore_file", {"path": path, "accept": ["superseded"]}).files
     assert file["status"] == "restored" and file["accepted"] == ["superseded"] and file["content_by"] == "none"
     host.run(["mv", "/root/tput", path])
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_without_root_there_may_be_more_below_a_folder(host, fleet, hold, run_module, pipelining):
+    """Which is told once, whoever tells it: a plain program or AnsibleModule."""
+    inventory = fleet.inventory(become=False)
+    answer = run_module(
+        "restore_file", {"path_prefix": "/srv"}, inventory=inventory, pipelining=pipelining, may_warn=True
+    )
+    assert not answer.failed and answer.result["complete"] is False, answer.output
+    assert len(answer.result["warnings"]) == 1 and "there may be more deleted files below /srv" in answer.output
+    assert "deprecat" not in answer.output.lower()
+
+
+@pytest.mark.long
+def test_a_file_of_more_than_four_gibibytes(host, lab, hold, run_module):
+    check_more_than_four_gibibytes(host, lab, hold, run_module)

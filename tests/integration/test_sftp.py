@@ -22,6 +22,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._restore import rest
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe, SessionError
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
 from fleet import Fleet
+from integration.large import check_more_than_four_gibibytes
 
 HOLD = "import sys\nheld = open(sys.argv[1], (sys.argv + ['rb'])[2])\n"
 NOT_CARRIED = ["xattrs", "acls", "capabilities", "subsecond_times", "holes"]
@@ -126,6 +127,7 @@ def test_nothing_can_be_executed_there(host):
     assert done.returncode == 1 and b"not available" in done.stdout
 
 
+@pytest.mark.matrix
 def test_check_run_and_second_run(host, lab, hold, over_sftp):
     path = f"{lab}/file"
     content = os.urandom(3_000_000)
@@ -383,7 +385,7 @@ def test_fetch(host, lab, hold, over_sftp, tmp_path):
     lose(host, hold, f"{lab}/file", content)
     arguments = {"path": f"{lab}/file", "dest": f"{tmp_path}/"}
     done = over_sftp("fetch_file", arguments)
-    assert done.result["changed"] and done.result["way"] == "sftp"
+    assert done.result["changed"] and (done.result["way"], done.result["came_as"]) == ("sftp", "pieces")
     fetched = tmp_path / "h1" / lab.lstrip("/") / "file"
     assert fetched.read_bytes() == content
     assert stat.S_IMODE(fetched.stat().st_mode) == 0o600
@@ -391,6 +393,52 @@ def test_fetch(host, lab, hold, over_sftp, tmp_path):
     assert not over_sftp("fetch_file", arguments).result["changed"]
     missing = over_sftp("fetch_file", {**arguments, "path": f"{lab}/nothing"})
     assert missing.failed and missing.result["refused"] == ["not_held"]
+
+
+WRITES = """
+import itertools, os, sys, threading, time
+held = open(sys.argv[1], 'w+b', 0)
+held.write(b'line\\n' * 1_000_000)
+def grows():
+    while True: held.write(b'line\\n' * 1000); time.sleep(0.001)
+def changes():
+    for n in itertools.count(): os.pwrite(held.fileno(), b'%20d' % n, n * 4096 % 5_000_000)
+threading.Thread(target=locals()[sys.argv[2]], daemon=True).start()
+"""
+
+
+def test_a_log_that_grows_is_fetched_as_it_was(host, lab, hold, over_sftp, tmp_path):
+    hold(WRITES, f"{lab}/log", "grows")
+    inside(host, f"{lab}/log").unlink()
+    answer = over_sftp("fetch_file", {"path": f"{lab}/log", "dest": f"{tmp_path}/log", "flat": True}, may_warn=True)
+    assert not answer.failed and answer.result["came_as"] == "pieces", answer.output
+    assert answer.result["consistent"] is False and "was written to while it was read" in answer.output
+    content = (tmp_path / "log").read_bytes()
+    assert len(content) == answer.result["size"] >= 5_000_000
+    assert content == (b"line\n" * len(content))[: len(content)]
+
+
+def test_nothing_is_left_of_a_fetched_file_that_changes(host, lab, hold, over_sftp, tmp_path):
+    hold(WRITES, f"{lab}/busy", "changes")
+    inside(host, f"{lab}/busy").unlink()
+    answer = over_sftp("fetch_file", {"path": f"{lab}/busy", "dest": f"{tmp_path}/busy", "flat": True})
+    assert answer.failed and "checksum mismatch" in answer.result["msg"], answer.output
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == []
+
+
+def test_fetching_zeros_looking_and_a_digest_that_is_not_there(host, lab, hold, over_sftp, tmp_path):
+    content = bytes(20_000_000) + b"end"
+    lose(host, hold, f"{lab}/zeros", content)
+    arguments = {"path": f"{lab}/zeros", "dest": f"{tmp_path}/zeros", "flat": True}
+    would = over_sftp("fetch_file", arguments, check=True)
+    assert would.result["changed"] and would.result["size"] == len(content)
+    wrong = over_sftp("fetch_file", {**arguments, "checksum": "sha256:" + "0" * 64})
+    assert wrong.failed and wrong.result["refused"] == ["checksum_differs"], wrong.output
+    assert list(tmp_path.iterdir()) == []
+    done = over_sftp("fetch_file", {**arguments, "resume": True})
+    assert not done.failed and done.result["resumed_from"] == 0, done.output
+    assert (tmp_path / "zeros").read_bytes() == content
+    assert (tmp_path / "zeros").stat().st_blocks * 512 < 1_000_000
 
 
 def test_a_user_who_would_have_to_become_root_is_told(bare_fleet, lab, run_module):
@@ -457,3 +505,8 @@ def test_facts(host, lab, hold, over_sftp):
     assert (holder["via"], holder["access"], holder["comm"]) == ("fd", "both", "python3")
     # It can be handed back unchanged.
     assert over_sftp("restore_file", {"source": entry}).files[0]["status"] == "restored"
+
+
+@pytest.mark.long
+def test_a_file_of_more_than_four_gibibytes(host, lab, hold, over_sftp):
+    check_more_than_four_gibibytes(host, lab, hold, over_sftp)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from soak import __main__ as soak
@@ -18,6 +20,7 @@ def test_ten_rounds_end_without_a_wrong_state(capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().out
     assert code == 0, told
     assert "round 10, " in told and "1 playbooks" in told and "; 0 wrong states" in told
+    assert re.search(r"\b[1-9]\d* modules killed", told), told
 
 
 def test_a_wrong_state_is_told_with_its_round(

@@ -6,18 +6,25 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import math
 import os
+import signal
+import subprocess
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 import debs
 import rpms
 from fleet import Fleet, Host, debian
+from fleet.controller import environment, program
 from integration.rescues import BASH, CONTENT, TOOL, content_of, stat_of
 from unit.plugins.holders import wait_until
 
@@ -116,6 +123,24 @@ def test_what_others_may_write_on_a_peer_does_not_come_from_there(fleet, rescue,
     assert "others than its owner may write to it on peer h1" in done.file("h2")["msg"]
 
 
+@pytest.mark.parametrize("transport", ["module", "sftp"])
+def test_a_peer_whose_mode_is_refused_is_not_the_only_one(fleet, rescue, tool, transport):
+    """All of them are tried before the package, which is the last source."""
+    spoilt, needs, sound, *_rest = fleet.hosts
+    package = tool(spoilt, needs, sound)
+    cached = f"/var/cache/apt/archives/{package.name}"
+    debs.put(needs, package, cached)
+    spoilt.run(["chmod", "0775", TOOL])
+    needs.wreck(TOOL)
+    as_root = fleet.inventory(user="root", become=False)
+    asked = {"rescue_paths": [TOOL], "rescue_transport": transport}
+    done = rescue(asked, limit="h1,h2,h3", inventory=as_root)
+    needs.run(["rm", cached])
+    assert done.code == 0, done.output
+    assert done.file("h2")["source"]["peer"] == "h3" and stat_of(needs) == stat_of(sound)
+    assert content_of(needs, TOOL) == CONTENT
+
+
 def test_an_override_of_the_host_goes_before_what_a_peer_has(fleet, rescue, tool):
     other, needs, *_rest = fleet.hosts
     tool(other, needs)
@@ -155,6 +180,19 @@ def test_a_symlink_comes_from_a_peer_of_the_same_release(fleet, rescue, tool):
     assert done.code == 0, done.output
     assert needs.run(["readlink", "/usr/bin/tool_link"]).stdout == b"tool\n"
     assert done.file("h2")["target"] == "tool" and done.file("h2")["source"]["peer"] == "h1"
+
+
+@pytest.mark.parametrize("transport", ["module", "sftp"])
+def test_a_symlink_of_a_peer_where_no_package_has_one(fleet, rescue, transport):
+    """What was a file of the user's own, perhaps."""
+    other, needs, *_rest = fleet.hosts
+    path = "/opt/own/tool"
+    other.run(["sh", "-ec", f"mkdir -p /opt/own; rm -f {path}; ln -s /usr/bin/true {path}"])
+    needs.run(["sh", "-ec", f"mkdir -p /opt/own; rm -f {path}"])
+    asked = {"rescue_paths": [path], "rescue_transport": transport}
+    done = rescue(asked, limit="h1,h2", inventory=fleet.inventory(user="root", become=False))
+    assert done.code == 2 and not os.path.lexists(inside(needs, path)), done.output
+    assert "no_digest" in done.file("h2")["refused"] and f"ln -s TARGET {path}" in done.file("h2")["msg"]
 
 
 def test_a_file_and_a_symlink_out_of_the_installed_package(fleet, rescue, tool):
@@ -274,19 +312,31 @@ def test_a_folder_with_all_that_was_in_it(fleet, rescue):
     host.run(["rm", "-r", "/usr/lib/thing"])
 
 
+@contextmanager
+def installed(package, needs, donor, source):
+    """On both hosts; with the source ``package`` the one in need has it in apt's cache, too."""
+    cached = f"/var/cache/apt/archives/{package.name}"
+    for host in (needs, donor):
+        debs.install(host, package)
+    try:
+        if source == "package":
+            debs.put(needs, package, cached)
+        yield
+    finally:
+        for host in (needs, donor):
+            host.run(["dpkg", "--purge", "thing"])
+        needs.run(["rm", "-f", cached])
+
+
 @pytest.mark.parametrize("source", ["peer", "package"])
 def test_a_folder_that_nobody_holds_anything_of(fleet, rescue, tmp_path, source):
     """What packages have below it comes back all the same, with folders as they are where it comes from."""
     needs, donor = fleet.hosts[:2]
     files = {f"/usr/lib/thing/{name}": name.encode() * 1000 for name in ("a", "deep/b", "deep/deeper/c.so.1")}
     package = debs.build(tmp_path, "thing", "1.0", files, {"/usr/lib/thing/c.so": "deep/deeper/c.so.1"})
-    for host in (needs, donor):
-        debs.install(host, package)
-    try:
+    with installed(package, needs, donor, source):
         donor.run(["chmod", "2750", "/usr/lib/thing/deep"])
         donor.run(["chgrp", "games", "/usr/lib/thing/deep"])
-        if source == "package":
-            debs.put(needs, package, f"/var/cache/apt/archives/{package.name}")
         needs.run(["rm", "-r", "/usr/lib/thing"])
         asked = {"rescue_paths": [], "rescue_path_prefixes": ["/usr/lib/thing"], "rescue_sources": ["process", source]}
         done = rescue(asked, limit="h1,h2")
@@ -301,10 +351,173 @@ def test_a_folder_that_nobody_holds_anything_of(fleet, rescue, tmp_path, source)
         )
         again = rescue(asked, limit="h1,h2")
         assert again.code == 0 and not any(result["changed"] for result in again.results.values()), again.output
-    finally:
-        for host in (needs, donor):
-            host.run(["dpkg", "--purge", "thing"])
+
+
+@pytest.mark.parametrize("fault", [None, "refused", "no room"])
+def test_a_large_file_alone_in_its_folder(fleet, rescue, tmp_path, fault):
+    """It comes in pieces; where that cannot be, the next source has it, and nothing of the pieces stays."""
+    needs, donor = fleet.hosts[:2]
+    path, content = "/usr/lib/thing/alone/large", os.urandom(9 << 20)
+    package = debs.build(tmp_path, "thing", "1.0", {path: content})
+    with installed(package, needs, donor, "package"):
+        needs.run(["rm", "-r", "/usr/lib/thing"])
+        if fault == "refused":
+            donor.run(["chmod", "0777", path])
+        if fault == "no room":
+            needs.run(["sh", "-ec", "mkdir /usr/lib/thing; mount -t tmpfs -o size=10m none /usr/lib/thing"])
+            needs.run(["dd", "if=/dev/zero", "of=/usr/lib/thing/full", "bs=1M", "count=4", "status=none"])
+        try:
+            done = rescue({"rescue_paths": [path]}, limit="h1,h2")
+            left = needs.run(["find", "/usr/lib", "-name", ".procfs-rescue*"]).stdout
+        finally:
+            if fault == "no room":
+                needs.run(["umount", "/usr/lib/thing"])
+        assert left == b""
+        if fault == "no room":
+            assert done.code == 2 and done.file("h1")["msg"].count("needs 9437184 bytes") == 2, "of both sources"
+        else:
+            assert done.code == 0 and content_of(needs, path) == content, done.output
+            assert ("package" if fault else "peer") in done.file("h1")["source"]
+
+
+@pytest.mark.parametrize(("came", "is_there"), [(8 << 20, False), (9 << 20, True)])
+def test_a_disk_that_fills_up_while_a_large_file_comes(fleet, rescue, tmp_path, came, is_there):
+    """It fails with what it needs, what there is and where, unless all had come; no other host is the worse for it."""
+    full, donor, fine = fleet.hosts[:3]
+    path, content = "/usr/lib/thing/large", os.urandom(9 << 20)
+    package = debs.build(tmp_path, "thing", "1.0", {path: content})
+    debs.install(fine, package)
+    fill = "dd if=/dev/zero of=/usr/lib/thing/other bs=64k 2>/dev/null"
+    when_it_came = f"[ x$(stat -c %s /usr/lib/thing/.procfs-rescue*/draft 2>/dev/null) != x{came} ] || {fill}"
+    with installed(package, full, donor, "peer"):
+        for host in (full, fine):
+            host.run(["rm", path])
+        full.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", "/usr/lib/thing"])
+        try:
+            asked = {"rescue_paths": [path], "rescue_sources": ["process", "peer"]}
+            with instead_of_python(full, when_it_came):
+                done = rescue(asked, limit="h1,h2,h3")
+            left = full.run(["ls", "-A", "/usr/lib/thing"]).stdout
+        finally:
+            full.run(["umount", "/usr/lib/thing"])
+    fine_has = content_of(fine, path)
+    fine.run(["dpkg", "--purge", "thing"])
+    assert fine_has == content and done.file("h3")["source"]["peer"] == "h2", done.output
+    if is_there:
+        assert done.code == 0 and left == b"large\nother\n", done.output
+    else:
+        assert done.code == 2 and left == b"other\n", "nothing of it stays"
+        told = f"{path} needs 9437184 bytes, its file system has 8388608 free"
+        assert told in done.file("h1")["msg"], done.file("h1")["msg"]
+
+
+HOSTILE = [
+    b"not \xff utf-8",
+    b"{{ 6*7 }}",
+    b"{% raw %}",
+    b"\x1b[31m",
+    "r\u202etl".encode(),
+    b"a;b'c\"d `e`",
+    b"x (deleted)",
+]
+
+
+@pytest.mark.parametrize("source", ["peer", "package"])
+def test_hostile_names_of_a_package(fleet, rescue, tmp_path, source):
+    needs, donor = fleet.hosts[:2]
+    files = {f"/usr/lib/thing/{os.fsdecode(name)}": b"of " + name for name in HOSTILE}
+    links = {f"/usr/lib/thing/link {os.fsdecode(name)}": os.fsdecode(name) for name in HOSTILE}
+    package = debs.build(tmp_path, "thing", "1.0", files, links)
+    with installed(package, needs, donor, source):
+        needs.run(["rm", "-r", "/usr/lib/thing"])
+        asked = {"rescue_paths": [], "rescue_path_prefixes": ["/usr/lib/thing"], "rescue_sources": ["process", source]}
+        done = rescue(asked, limit="h1,h2")
+        assert done.code == 0, done.output
+        assert {path: content_of(needs, path) for path in files} == files
+        assert {path: os.readlink(inside(needs, path)) for path in links} == links
+        assert sorted(os.listdir(inside(needs, "/usr/lib/thing"))) == sorted(
+            os.listdir(inside(donor, "/usr/lib/thing"))
+        )
+        assert "42" not in done.output and "\x1b" not in done.output, "nothing in it is run, nor reaches a terminal"
+        exact = [base64.b64decode(file["path_b64"]) for file in done.results["h1"]["files"] if "path_b64" in file]
+        assert b"/usr/lib/thing/not \xff utf-8" in exact
         needs.run(["rm", "-f", f"/var/cache/apt/archives/{package.name}"])
+
+
+@pytest.mark.parametrize("transport", ["module", "sftp"])
+def test_hostile_names_that_the_user_gives(fleet, rescue, tmp_path, transport):
+    """No package has names with newlines; their content is proven by a checksum, and comes from a peer."""
+    needs, donor = fleet.hosts[:2]
+    paths = [f"/opt/own/{name}" for name in ("new\nline", "{{ 6*7 }}", "{{ lookup('pipe', 'echo owned') }}")]
+    for host in (needs, donor):
+        host.run(["mkdir", "-p", "/opt/own"])
+        for path in paths:
+            host.run(["dd", f"of={path}", "status=none"], input=path.encode())
+    checksums = {path: "sha256:" + hashlib.sha256(path.encode()).hexdigest() for path in paths}
+    given = tmp_path / "given.yml"
+    unsafe = "".join(f"  - !unsafe {json.dumps(path)}\n" for path in paths)
+    given.write_text(f"rescue_paths:\n{unsafe}rescue_checksums: {json.dumps(checksums)}\n")
+    needs.run(["sh", "-c", "rm /opt/own/*"])
+    settings = {"rescue_sources": ["process", "peer"], "rescue_transport": transport}
+    inventory = fleet.inventory(user="root", become=False)
+    done = rescue(settings, limit="h1,h2", inventory=inventory, options=["-e", f"@{given}"])
+    assert done.code == 0, done.output
+    assert {path: content_of(needs, path) for path in paths} == {path: path.encode() for path in paths}
+    assert {file["source"]["peer"] for file in done.results["h1"]["files"]} == {"h2"}
+
+
+@pytest.mark.parametrize("moment", ["before a piece", "in a piece", "in the last call"])
+def test_the_link_is_cut_while_content_is_supplied(fleet, rescue, tool, moment):
+    """Nothing is half done; the next run finishes it."""
+    donor, needs = fleet.hosts[:2]
+    content = os.urandom(30 << 20)  # four pieces
+    tool(donor, needs, content=content)
+    before = stat_of(needs)
+    needs.wreck(TOOL)
+    # The module runs for a look, to see the way in, for each piece, and for the name.
+    number, cut = {
+        "before a piece": (3, "pkill -9 -f 'sshd.*oncall'"),
+        "in a piece": (4, "{ sleep 0.25; pkill -9 -f 'sshd.*oncall'; } &"),
+        "in the last call": (7, "{ python3.real \"$@\" >/dev/null; pkill -9 -f 'sshd.*oncall'; }"),
+    }[moment]
+    script = f'#!/bin/sh\necho >>/run/runs\n[ $(wc -l </run/runs) != {number} ] || {cut}\nexec python3.real "$@"\n'
+    needs.run(["mv", "/usr/bin/python3", "/usr/bin/python3.real"])
+    try:
+        needs.run(["dd", "of=/usr/bin/python3", "status=none"], input=script.encode())
+        needs.run(["chmod", "755", "/usr/bin/python3"])
+        cut_off = rescue({"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"]}, limit="h1,h2")
+    finally:
+        needs.run(["mv", "/usr/bin/python3.real", "/usr/bin/python3"])
+        runs = needs.run(["wc", "-l", "/run/runs"]).stdout.split()[0]
+        needs.run(["rm", "/run/runs"])
+    assert int(runs) >= number and cut_off.code != 0, cut_off.output
+    there = content_of(needs, TOOL)
+    assert there is None or (moment == "in the last call" and there == content), "all or nothing"
+    left = needs.run(["find", "/usr/bin", "-name", ".procfs-rescue*", "-printf", "%m %u\\n"]).stdout.split(b"\n")
+    assert len(left) <= 2 and set(left) <= {b"700 root", b"600 root", b""}, "one, of which nobody else reads anything"
+    done = rescue({"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"]}, limit="h1,h2")
+    assert done.code == 0 and content_of(needs, TOOL) == content and stat_of(needs) == before, done.output
+    assert needs.run(["find", "/usr/bin", "-name", ".procfs-rescue*"]).stdout == b""
+
+
+@pytest.mark.parametrize("transport", ["module", "sftp"])
+def test_without_root(fleet, rescue, tool, transport):
+    """It fails, says so, and says what to do."""
+    donor, needs = fleet.hosts[:2]
+    tool(donor, needs)
+    held = needs.spawn(["sh", "-c", f"exec 3<{TOOL}; exec sleep 3600"])
+    wait_until(lambda: TOOL.encode() in needs.run(["sh", "-c", "ls -l /proc/[0-9]*/fd/3"], check=False).stdout)
+    needs.wreck(TOOL)
+    inventory = fleet.inventory(become=False)
+    done = rescue({"rescue_paths": [TOOL], "rescue_transport": transport}, limit="h1,h2", inventory=inventory)
+    held.kill()
+    assert done.code == 2 and content_of(needs, TOOL) is None, done.output
+    assert "use become" in done.results["h2"]["msg"], done.results["h2"]["msg"]
+    assert done.results["h1"]["outcome"] == "was_fine"
+
+
+def inside(host, path):
+    return host.root() / path.lstrip("/")
 
 
 def test_all_of_it_by_sftp_alone(fleet, rescue, tool):
@@ -382,6 +595,40 @@ def test_a_file_out_of_an_rpm_package(fleet, rescue, tmp_path):
         host.run(["sh", "-c", "rm -rf /var/cache/dnf /var/lib/rpm /opt/rpm; mkdir /var/lib/rpm"])
 
 
+@pytest.mark.parametrize("manager", ["dnf", "yum", "zypper"])
+def test_where_an_rpm_package_comes_from(fleet, rescue, tmp_path, manager):
+    """These hosts have no dnf: a script does its "download", the real one is in the next test. Zypper only caches.
+
+    Another version, whatever its file is called, is not used.
+    """
+    host = fleet.hosts[0]
+    path = "/opt/rpm/tool"
+    packages = [rpms.build(tmp_path, "rescue-tool", version, {path: f"tool {version}"}) for version in ("1", "2")]
+    for package in packages:
+        debs.put(host, package, f"/srv/rpm/{package.name}")
+    host.run(["sh", "-c", f"{RPM} -i /srv/rpm/{packages[0].name}"])
+    wanted = {"rescue_paths": [path], "rescue_sources": ["package"]}
+    program, kept = f"/usr/bin/{manager}", "/var/cache/zypp/packages/repo-oss/noarch"
+    try:
+        host.wreck(path)
+        for package, code in ((packages[1], 2), (packages[0], 0)):
+            if manager == "zypper":
+                host.run(["sh", "-ec", f"mkdir -p {kept}; cp /srv/rpm/{package.name} {kept}/{packages[0].name}"])
+            else:
+                asked = '[ "$3 $6" = "download rescue-tool-1-1.noarch" ]'
+                script = f'#!/bin/sh\n{asked} && cp /srv/rpm/{package.name} "$5"\n'
+                host.run(["dd", f"of={program}", "status=none"], input=script.encode())
+                host.run(["chmod", "755", program])
+            done = rescue(wanted, limit="h1")
+            assert done.code == code and content_of(host, path) == (None if code else b"tool 1"), done.output
+        assert done.file("h1")["source"]["package"] == "rescue-tool 1-1"
+        left = host.run(["sh", "-c", "find /tmp /dev/shm /var/tmp -name 'procfs-rescue*'"]).stdout
+        assert left == b"", "what was downloaded does not stay"
+    finally:
+        gone = f"{program} /var/cache/zypp /srv/rpm /var/lib/rpm /opt/rpm"
+        host.run(["sh", "-c", f"rm -rf {gone}; mkdir /var/lib/rpm"])
+
+
 @pytest.mark.long
 def test_an_rpm_package_that_is_downloaded(rescue, tmp_path):
     """By the real dnf, from a repository in a folder."""
@@ -432,6 +679,127 @@ def test_three_releases_side_by_side(rescue, tmp_path):
         assert {name: content_of(host, SHELL) for name, host in hosts.items()} == before
         for release in ("bullseye", "bookworm", "trixie"):
             assert done.file(f"{release}-h2")["source"]["peer"] == f"{release}-h1"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("moment", ["the first piece", "the second piece"])
+def test_an_interrupt_while_a_peer_is_read(fleet, tool, rescue, tmp_path, moment):
+    """Nothing of it stays anywhere, and the next run does what was left, and nothing else."""
+    donor, fine, *needing = fleet.hosts[:4]
+    content = os.urandom(20 << 20)
+    tool(donor, fine, *needing, content=content)
+    for host in needing:
+        host.wreck(TOOL)
+    asked = {"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"]}
+    home = tmp_path / "ansible"
+    before = ssh_to(donor)
+    number = 2 if moment == "the first piece" else 3
+    with instead_of_python(donor, f"[ $(wc -l </run/runs) != {number} ] || sleep 5") as runs:
+        command = [program("ansible-playbook"), "procfs.rescue.rescue", "-i", str(fleet.inventory())]
+        process = subprocess.Popen(
+            [*command, "-l", "h1,h2,h3,h4", "-e", json.dumps(asked)],
+            env={**environment(), "ANSIBLE_HOME": str(home)},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        wait_until(lambda: runs() >= number, 60)
+        time.sleep(1)
+        cached = [path.stat().st_size for path in (home / "tmp").rglob("procfs-rescue/parts/*")]
+        os.killpg(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=30)[0].decode()
+    assert process.returncode not in (0, 2), output
+    assert cached == ([] if number == 2 else [8 << 20]), "it was in the middle of it"
+    assert list((home / "tmp").iterdir()) == [], "nothing of it stays on the controller"
+    assert ssh_to(donor) == before, "nor does anything run there"
+    for host in fleet.hosts[:4]:
+        assert host.run(["find", "/usr/bin", "/tmp", "/dev/shm", "-name", "*procfs-rescue*"]).stdout == b""
+    assert [content_of(host, TOOL) for host in needing] == [None, None], "it had not come so far"
+    done = rescue(asked, limit="h1,h2,h3,h4")
+    assert done.code == 0 and {content_of(host, TOOL) == content for host in needing} == {True}, done.output
+    assert [done.results[host.name]["changed"] for host in fleet.hosts[:4]] == [False, False, True, True]
+
+
+@contextmanager
+def instead_of_python(host: Host, script: str) -> Iterator[Callable[[], int]]:
+    """Before each module runs the ``script`` does, and /run/runs has a line for it; gives how many it has."""
+    counted = f'#!/bin/sh\necho >>/run/runs\n{script}\nexec python3.real "$@"\n'
+    runs = host.root() / "run/runs"
+    host.run(["mv", "/usr/bin/python3", "/usr/bin/python3.real"])
+    try:
+        host.run(["dd", "of=/usr/bin/python3", "status=none"], input=counted.encode())
+        host.run(["chmod", "755", "/usr/bin/python3"])
+        yield lambda: len(runs.read_bytes()) if runs.exists() else 0
+    finally:
+        host.run(["mv", "/usr/bin/python3.real", "/usr/bin/python3"])
+        host.run(["rm", "-f", "/run/runs"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["its module", "its server"])
+def test_a_peer_that_hangs_while_it_is_read(fleet, rescue, tool, what):
+    """It is given up, the next one is asked, and all the others finish."""
+    first, second, *needing = fleet.hosts[:4]
+    content = os.urandom(11 << 20)
+    tool(first, second, *needing, content=content)
+    for host in needing:
+        host.wreck(TOOL)
+    # The third module that it runs is the one that asks for the second piece.
+    hangs = {"its module": "exec sleep 600", "its server": "pkill -STOP sshd; exec sleep 600"}[what]
+    began = time.monotonic()
+    with instead_of_python(first, f"[ $(wc -l </run/runs) -lt 3 ] || {{ {hangs}; }}") as runs:
+        try:
+            asked = {"rescue_paths": [TOOL], "rescue_sources": ["process", "peer"], "rescue_peer_timeout": 5}
+            done = rescue(asked, limit="h1,h2,h3,h4", may_warn=True)
+            took = time.monotonic() - began
+        finally:
+            first.run(["pkill", "-CONT", "sshd"])
+            first.run(["pkill", "sleep"], check=False)
+        assert runs() == 3 and took < 60, done.output
+    assert {content_of(host, TOOL) == content for host in needing} == {True}, done.output
+    assert {done.file(host.name)["source"]["peer"] for host in needing} == {"h2"}
+    told = "h1 was to be read for others, but it gave no answer for 6 seconds: they get it from elsewhere."
+    assert told in " ".join(done.output.split()), "five, and one for the first 10 MB"
+    assert done.code == 0 and done.results["h1"]["outcome"] == "was_fine"
+    assert not ssh_to(first), "no ssh of the controller waits for it"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("setting", "outcome"), [("ANSIBLE_TASK_TIMEOUT", "failed"), ("ServerAlive", "unreachable")])
+def test_a_host_that_hangs_ends_nobody_else_s_rescue(fleet, rescue, tool, tmp_path, setting, outcome):
+    """With what README advises: Ansible itself waits for ever."""
+    hangs, donor, needs = fleet.hosts[:3]
+    tool(hangs, donor, needs)
+    needs.wreck(TOOL)
+    script = {"failed": "exec sleep 600", "unreachable": "pkill -STOP sshd; exec sleep 600"}[outcome]
+    # Connections that another run has left were made without.
+    settings = {
+        "failed": {"ANSIBLE_TASK_TIMEOUT": "20"},
+        "unreachable": {
+            "ANSIBLE_SSH_EXTRA_ARGS": "-oServerAliveInterval=5 -oServerAliveCountMax=2",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(tmp_path / "cp"),
+        },
+    }[outcome]
+    with instead_of_python(hangs, script):
+        try:
+            done = rescue({"rescue_paths": [TOOL]}, limit="h1,h2,h3", **settings)
+        finally:
+            hangs.run(["pkill", "-CONT", "sshd"])
+            hangs.run(["pkill", "sleep"], check=False)
+    assert done.code != 0 and done.results["h1"]["outcome"] == "failed", done.output
+    assert content_of(needs, TOOL) == CONTENT and done.file("h3")["source"]["peer"] == "h2", done.output
+    assert done.results["h1"].get("unreachable", False) == (outcome == "unreachable")
+
+
+def ssh_to(host: Host) -> list[bytes]:
+    """The clients of this machine, besides those that only keep a connection for others to use."""
+    found = [Path(f"/proc/{name}/cmdline") for name in os.listdir("/proc") if name.isdigit()]
+    lines = []
+    for path in found:
+        with suppress(OSError):
+            lines.append(path.read_bytes())
+    return [line for line in lines if line.startswith(b"ssh\0") and host.address.encode() in line]
 
 
 # The last one: one of its hosts stays down.

@@ -38,8 +38,11 @@ RUN_BY = {
         "lifeline_port": "examples the_lifeline_of_its_readme",
         "$ ansible-playbook": "examples the_lifeline_of_its_readme",
     },
-    "roles/rescue/README.md": {"- name: Bring": "examples roles"},
-    "roles/textfile/README.md": {"- name: Tell": "examples roles"},
+    "roles/rescue/README.md": {
+        "- name: Bring": "examples the_role_rescue",
+        "- name: Sum up": "examples the_role_rescue",
+    },
+    "roles/textfile/README.md": {"- name: Tell": "examples the_role_textfile"},
     # A guide is followed from its top to its end.
     "docs/docsite/rst/bash_is_gone.rst": {
         "$ ansible-playbook procfs.rescue.check -i INVENTORY --become\n": "guides bash_is_gone",

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from ansible_collections.procfs.rescue.plugins.filter.rescue_overview import rescue_overview
 
 BASH = "/usr/bin/bash"
@@ -35,3 +39,41 @@ def test_the_line_stays_short():
 
 def test_nobody():
     assert rescue_overview({})["line"] == "0 hosts: nothing was asked for"
+
+
+FILE = {"path": BASH, "status": "restored", "msg": "", "changed": True}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "x",
+        {"files": None},
+        {"files": "x"},
+        {"files": ["x"]},
+        {"files": [{}]},
+        {"files": [{**FILE, "status": "pwn"}]},
+        {"files": [{**FILE, "status": ["restored"]}]},
+        {"files": [{**FILE, "path": 7}]},
+        {"files": [{"path": BASH, "status": "failed"}]},
+        {"files": [FILE], "way": 7},
+    ],
+)
+def test_an_answer_that_cannot_be_read_hides_nobody_else(said):
+    told = rescue_overview({"evil": said, "h1": answer("restored")})
+    assert told["line"] == "2 hosts: 1 rescued, 1 failed (evil)"
+    assert told["table"] == [f"host  way   {BASH}", "evil  -     failed", "h1    sftp  rescued"]
+    assert told["hosts"]["evil"]["reason"] == "its answer could not be read"
+    results = json.loads(json.dumps(told["results"]))
+    assert [results[host]["outcome"] for host in ("evil", "h1")] == ["failed", "rescued"]
+
+
+def test_a_host_that_went_away_in_the_middle_failed():
+    (host,) = rescue_overview({"h1": {**answer("restored"), "unreachable": True, "msg": "cut"}})["hosts"].values()
+    assert (host["outcome"], host["reason"], host["files"][0]["outcome"]) == ("failed", "cut", "rescued")
+
+
+def test_a_host_that_a_task_timeout_ended_failed():
+    """What Ansible adds to say so is deprecated there, and it warns of it."""
+    told = rescue_overview({"h1": {"failed": True, "msg": "Timed out.", "timedout": {"frame": "x", "period": 20}}})
+    assert told["hosts"]["h1"]["reason"] == "Timed out." and "timedout" not in told["results"]["h1"]

@@ -132,9 +132,9 @@ class Holders:
         return process.returncode
 
     def end(self, pid: int) -> None:
-        process = self._processes.pop(pid)
-        process.kill()
-        process.communicate()
+        """Does not wait for what a child of it may still hold of its output."""
+        with self._processes.pop(pid) as process:
+            process.kill()
 
     def end_all(self) -> None:
         for pid in list(self._processes):

@@ -22,6 +22,19 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Target,
 )
 
+# What a host tells of a file that it has for others, as Ansible passes it on.
+OFFER: dict[str, Any] = {
+    "size": 3,
+    "mode": "0755",
+    "owner": "root",
+    "group": "root",
+    "mtime_ns": 0,
+    "xattrs": {},
+    "leads_to": None,
+    "source": "/usr/bin/tool",
+    "folders": [],
+}
+
 ROOT_MOUNT = Mount(27, "254:0", b"/", b"/", "ext4")
 
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from ansible_collections.procfs.rescue.plugins.module_utils import _report
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Wish, find, wish_from
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._names import (
@@ -92,7 +93,7 @@ def sightings(draw: st.DrawFn) -> Sighting:
 @given(sightings())
 def test_an_entry_of_the_facts(sighting: Sighting) -> None:
     """It is JSON that every terminal can show, and chooses the very file when it is handed back."""
-    entry = json.loads(json.dumps(Reporter().entry(a_deleted_file(sighting), "removed", [])))
+    entry = json.loads(json.dumps(Reporter(LOCAL).entry(a_deleted_file(sighting), "removed", [])))
     assert all(text.isprintable() for text in texts_in(entry))
     name = sighting.path if sighting.host_path is None else sighting.host_path
     if name.startswith(b"/"):
@@ -105,7 +106,9 @@ def test_a_message_is_one_line_of_text(seen: list[Sighting], path: bytes) -> Non
     """Each of the sightings may be meant or not; there is no file behind any of them."""
     wishes = [Wish(path=path), *(Wish(path=one.path) for one in seen), Wish(link="/proc/812/fd/3")]
     for wish in wishes:
-        _candidate, message = answer(lambda wish=wish: find(wish, a_target(), seen, a_scan(unreadable=1), (), None))
+        _candidate, message = answer(
+            lambda wish=wish: find(wish, a_target(), seen, a_scan(unreadable=1), (), None, LOCAL)
+        )
         assert message.isprintable()
 
 

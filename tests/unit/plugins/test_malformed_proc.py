@@ -15,10 +15,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _scan
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import names_by_number
 from ansible_collections.procfs.rescue.plugins.module_utils._cgroup import container_of, unit_of
 from ansible_collections.procfs.rescue.plugins.module_utils._group import KINDS, group
+from ansible_collections.procfs.rescue.plugins.module_utils._holder import Holder
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Mount, Place
 from ansible_collections.procfs.rescue.plugins.module_utils._place import host_path, place_of
 from ansible_collections.procfs.rescue.plugins.module_utils._procfs import (
@@ -28,6 +28,8 @@ from ansible_collections.procfs.rescue.plugins.module_utils._procfs import (
     start_time,
     uid,
 )
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import Walk
+from ansible_collections.procfs.rescue.plugins.module_utils._visit import Visit
 from unit.plugins.hostile import FEWER, LINKS, NAMES, PATHS, TEXTS
 
 IDS = st.integers(0, 2**32 - 1)
@@ -231,15 +233,16 @@ def test_no_process_stops_a_scan(files: dict[str, bytes], name: bytes) -> None:
         os.symlink("/usr/bin/cat", f"{folder}/exe")
         directory = os.open(folder, os.O_RDONLY)
         seen = []
-        walk = _scan._Walk(lambda _sighting: False, Effort())
-        visit = _scan._Visit(walk, os.getpid(), directory, lambda news, _fds: seen.extend(news.sightings))
+        holder = Holder(os.getpid(), directory)
+        common = Walk(lambda _sighting: False, Effort()).common
+        visit = Visit(holder, common, lambda news, _fds: seen.extend(news.sightings))
         try:
             visit.tell_all()
         finally:
             os.close(directory)
         if start_time(files.get("stat", b"")) is None or uid(files.get("status", b"")) is None:
             assert seen == []
-            assert visit.unreadable or not {"stat", "status"} <= files.keys()
+            assert holder.unreadable or not {"stat", "status"} <= files.keys()
             return
         (sighting,) = seen
         assert sighting.path == stream.name

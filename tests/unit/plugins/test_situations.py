@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import mmap
 import os
 import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -23,17 +25,21 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _reach, _restore
+from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _reach, _restore, _restore_task
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, Room
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_spec import RESTORE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
+from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED, sftp_host
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_metadata import NOT_CARRIED
 from unit.plugins import dead_fuse
-from unit.plugins.holders import Holders, in_child, wait_until
+from unit.plugins.holders import NOBODY, Holders, in_child, wait_until
 
 MIB, GIB, TIB = 2**20, 2**30, 2**40
 CONTENT = b"the original"
@@ -55,7 +61,8 @@ def top(tmp_path: Path) -> Path:
 
 
 def by_sftp() -> AbstractContextManager[Host]:
-    return sftp_host(lambda: Client(Pipe([b"/usr/lib/openssh/sftp-server"], 2)))
+    """A shell stands for ssh: it can be killed when the server waits for ever."""
+    return sftp_host(lambda: Client(Pipe([b"sh", b"-c", b"/usr/lib/openssh/sftp-server; exit"], 2)))
 
 
 def by_itself() -> AbstractContextManager[Host]:
@@ -190,7 +197,7 @@ def test_a_large_file_that_is_nearly_all_hole(top: Path, holders: Holders, size:
     def digests(fd: int, _algorithms: object, _size: object = None) -> dict[str, str]:
         return {"sha256": hashlib.sha256(b"".join(read(fd))).hexdigest()}
 
-    assert restored(top / "tool", locally(digests=digests))["size"] == size
+    assert restored(top / "tool", locally(digests=digests, draft_digests=digests))["size"] == size
     with open(top / "tool", "rb") as file:
         assert read(file.fileno()) == list(pieces.values())
     result = (top / "tool").stat()
@@ -280,9 +287,10 @@ def test_on_a_volume_that_really_gets_full(top: Path, way: Way) -> None:
     """It has room for what is told to be free, but not for what was reserved meanwhile."""
 
     @contextmanager
-    def blind() -> Iterator[Host]:
+    def blind(times: int = 2) -> Iterator[Host]:
         with way() as host:
-            yield host._replace(room=lambda _folder: Room(False, None, None))
+            looks = iter([Room(False, None, None)] * times)
+            yield host._replace(room=lambda folder: next(looks, None) or host.room(folder))
 
     def work(holders: Holders) -> None:
         place = volume(top, "ext4", 64 * MIB)
@@ -290,13 +298,17 @@ def test_on_a_volume_that_really_gets_full(top: Path, way: Way) -> None:
         free = os.statvfs(place).f_bfree * os.statvfs(place).f_frsize
         (place / "filler").write_bytes(bytes(free - 10 * MIB))
         told = back({"path": str(place / "tool")}, way)
-        assert f"{place}/tool needs {20 * MIB} bytes, its file system has " in told["msg"]
+        needs = f"{place}/tool needs {20 * MIB} bytes, its file system has "
+        assert needs in told["msg"]
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
         failed = back({"path": str(place / "tool")}, blind)
         # SFTP has no word for it.
         assert ("there is no space left" if way is by_itself else "look whether the file system is full") in failed[
             "msg"
         ]
+        assert sorted(os.listdir(place)) == ["filler", "lost+found"]
+        filled = back({"path": str(place / "tool")}, lambda: blind(1))
+        assert needs in filled["msg"]
         assert sorted(os.listdir(place)) == ["filler", "lost+found"]
         (place / "filler").unlink()
         restored(place / "tool", way)
@@ -425,6 +437,131 @@ def test_a_stopped_server_of_source_and_target(top: Path, way: Way) -> None:
     apart(work, seconds=40)
 
 
+def below(folder: Path, way: Way, user: int = 0) -> tuple[list[Result], list[str]]:
+    """The results for a folder, and what was warned of."""
+
+    def work() -> tuple[list[Result], list[str]]:
+        told: list[str] = []
+        with way() as host:
+            request = {"path_prefix": str(folder), "packaged": False}
+            return restore([request], Terms(), lambda _line: None, host, told.append), told
+
+    return in_child(work, user=user)
+
+
+@both_ways
+@pytest.mark.usefixtures("impatient")
+def test_what_was_skipped_is_told_with_a_whole_folder_too(top: Path, way: Way) -> None:
+    def work(holders: Holders) -> None:
+        for name in "dead", "folder":
+            (top / name).mkdir()
+        lose(holders, top / "folder" / "tool")
+        [result], told = below(top / "folder", way)
+        assert (result["status"], told) == ("restored", [])
+        holders.expect(holders.start(sys.executable, dead_fuse.__file__, top / "dead"), b"ready\n")
+        [result], [warning] = below(top / "folder", way)
+        assert result["status"] == "present"
+        assert warning.startswith(f"Not all processes could be looked at: there may be more deleted files below {top}/")
+        assert f"Skipped were file systems that do not answer: {top}/dead." in warning
+
+    apart(work, seconds=60)
+
+
+def test_so_it_is_when_processes_could_not_be_read(top: Path, holders: Holders) -> None:
+    lose(holders, top / "tool")
+    results, [warning] = below(top, by_itself, NOBODY)
+    assert results == []
+    assert "It may be held by one that could not be read (" in warning and "without root (use become)" in warning
+
+
+def test_the_answer_of_the_task_says_so(top: Path) -> None:
+    params = {name: option.get("default") for name, option in RESTORE_SPEC["argument_spec"].items()}
+
+    def answer(**request: Any) -> dict[str, Any]:
+        return _restore_task.run(dict(params, requests=[request]), Setting(False, False, lambda _line: None, LOCAL))
+
+    def work(holders: Holders) -> None:
+        lose(holders, top / "tool")
+        folder = {"path_prefix": str(top), "packaged": False}
+        unread = in_child(lambda: answer(**folder), NOBODY)
+        assert (unread["files"], unread["complete"], len(unread["warnings"])) == ([], False, 1)
+        assert "complete" not in answer(path=str(top / "tool"))
+        whole = answer(**folder)
+        assert whole["complete"]
+        assert "warnings" not in whole
+
+    apart(work)
+
+
+def is_cached(pages: mmap.mmap) -> bool:
+    """Whether the kernel could give any of a mapped file without asking its server (mincore(2))."""
+    resident = (ctypes.c_ubyte * (-(-len(pages) // mmap.PAGESIZE)))()
+    start = ctypes.c_char.from_buffer(pages)
+    try:
+        assert ctypes.CDLL(None).mincore(ctypes.c_void_p(ctypes.addressof(start)), len(pages), resident) == 0
+    finally:
+        del start
+    return any(one & 1 for one in resident)
+
+
+def stopping(way: Way, server: int, source: int | None) -> Way:
+    """The server is stopped right when a copy begins, and has nothing of the ``source`` given before."""
+    pages = None if source is None else mmap.mmap(source, 0, access=mmap.ACCESS_COPY)
+
+    @contextmanager
+    def found() -> Iterator[Host]:
+        with way() as host:
+
+            def copy(number: int, target: int) -> None:
+                while True:
+                    os.kill(server, signal.SIGSTOP)
+                    wait_until(lambda: Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+                    if source is None or pages is None or not is_cached(pages):
+                        break
+                    os.kill(server, signal.SIGCONT)
+                    os.posix_fadvise(source, 0, 0, os.POSIX_FADV_DONTNEED)
+                host.copy_content(number, target)
+
+            try:
+                yield host._replace(copy_content=copy)
+            finally:  # who waits for it cannot even be killed
+                os.kill(server, signal.SIGCONT)
+
+    return found
+
+
+@both_ways
+@pytest.mark.parametrize("end", ["source", "target"])
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_is_stopped_while_its_file_is_copied(top: Path, way: Way, end: str) -> None:
+    """It is given up, the others come back."""
+
+    def work(holders: Holders) -> None:
+        place, server = fuse(top, holders)
+        lost = place / "tool" if end == "source" else top / "first"
+        copy = top / "copy" if end == "source" else place / "copy"
+        lost.touch()
+        source = os.open(lost, os.O_RDONLY) if end == "source" else None
+        lose(holders, lost, CONTENT * 100_000)
+        lose(holders, top / "tool")
+        lose(holders, top / "third")
+        on_it = {"path": str(top / "third"), "dest": str(place / "third")}
+        requests = [{"path": str(lost), "dest": str(copy)}, on_it, {"path": str(top / "tool")}]
+        started = time.monotonic()
+        results = all_back(requests, stopping(way, server, source), freeze=1.0)
+        assert [one["status"] for one in results] == ["failed", "failed", "restored"], results
+        if way is by_itself:
+            assert "does not answer any more" in results[0]["msg"] and str(place) in results[0]["msg"]
+        else:
+            assert "the host did not answer over SFTP" in results[0]["msg"]
+        assert "was skipped: it is on a network or FUSE file system" in results[1]["msg"]
+        assert (top / "tool").read_bytes() == CONTENT
+        assert not (top / "copy").exists()
+        assert time.monotonic() - started < 20
+
+    apart(work, seconds=60)
+
+
 @both_ways
 def test_in_an_immutable_folder(top: Path, way: Way) -> None:
     def work(holders: Holders) -> None:
@@ -540,7 +677,7 @@ def test_the_longest_path(top: Path, holders: Holders, length: int) -> None:
     assert back({"source": source})["refused"] == ["no_name"]
     assert back({"source": source, "dest": str(top / "copy")})["status"] == "restored"
     assert (top / "copy").read_bytes() == CONTENT
-    [entry] = [one for one in gather(Filters())["deleted_files"] if one["holders"][0]["pid"] == held.pid]
+    [entry] = [one for one in gather(Filters(), host=LOCAL)["deleted_files"] if one["holders"][0]["pid"] == held.pid]
     assert (entry["path"], entry["visible"]) == ("(too long)", False)
     (top / "copy").unlink()
     assert back({"source": entry, "dest": str(top / "copy")})["status"] == "restored"
@@ -588,18 +725,22 @@ def test_a_holder_in_an_uninterruptible_wait(top: Path, holders: Holders, way: W
     (top / "tool").write_bytes(CONTENT)
     os.mkfifo(top / "fifo")
     pid = holders.start(sys.executable, "-c", _WAITING, top / "tool", top / "fifo")
-    wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D")
-    (top / "tool").unlink()
-    result = restored(top / "tool", way)
-    assert (top / "tool").read_bytes() == CONTENT
-    assert pid in [result["source"]["pid"], *(writer["pid"] for writer in result["writers"])]
-    with open(top / "fifo", "rb"):
-        holders.end(pid)
+    # Who is only just started waits for the disk now and then, too.
+    try:
+        holders.expect(pid, b"held\n")
+        wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D")
+        (top / "tool").unlink()
+        result = restored(top / "tool", way)
+        assert (top / "tool").read_bytes() == CONTENT
+        assert pid in [result["source"]["pid"], *(writer["pid"] for writer in result["writers"])]
+    finally:
+        os.close(os.open(top / "fifo", os.O_RDONLY | os.O_NONBLOCK))  # the child would wait for ever
 
 
 _WAITING = """
 import os, sys
 held = open(sys.argv[1], "r+b")
+print("held", flush=True)
 os.posix_spawn("/bin/cat", ["cat"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 9, sys.argv[2], os.O_WRONLY, 0)])
 """
 
@@ -716,14 +857,21 @@ def everything(path: Path) -> tuple[Any, ...]:
     return result.st_mode, result.st_uid, result.st_gid, result.st_mtime_ns, xattrs
 
 
-# A mount namespace of its own.
+# Mounts and processes of its own.
 
 
 def apart(work: Callable[[Holders], None], seconds: int = 120) -> None:
+    libc = ctypes.CDLL(None)
+
     def inside() -> None:
-        if ctypes.CDLL(None).unshare(0x00020000) != 0:
-            raise OSError("unshare")
+        assert libc.unshare(0x00020000) == 0  # CLONE_NEWNS
         mount("--make-rprivate", "/")
+        assert libc.unshare(0x20000000) == 0  # CLONE_NEWPID: for its children
+        in_child(first, seconds=seconds)
+
+    def first() -> None:
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no alarm ends the first process of a namespace
+        mount("-t", "proc", "proc", "/proc")
         holders = Holders()
         try:
             work(holders)

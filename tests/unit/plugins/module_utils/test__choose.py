@@ -7,15 +7,25 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate, Wish, find, paths_of, wish_from
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import (
+    Candidate,
+    Wish,
+    find,
+    may_be_wanted,
+    paths_of,
+    unseen,
+    wish_from,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import Claim
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Place, Sighting, Target, Witness
 from unit.plugins.samples import a_file, a_process, a_scan, a_sighting, a_target, an_ancestor
 
@@ -112,11 +122,14 @@ def test_a_file_may_be_called_as_its_holder_or_as_this_host_calls_it() -> None:
         (Wish(path=b"/srv/too"), False),
         (Wish(link="/proc/812/fd/3"), True),
         (Wish(link="/proc/812/fd/4"), False),
+        (Wish(link="/proc/812/fd/2"), False),
         (Wish(path=b"/srv/x", link="/proc/812/fd/3"), False),
         (Wish(path=b"/srv/tool", link="/proc/812/fd/4"), False),
         (Wish(claim=Claim(pid=812)), True),
         (Wish(claim=Claim(pid=813)), False),
         (Wish(claim=Claim(inode=4711)), True),
+        (Wish(claim=Claim(inode=4712)), False),
+        (Wish(claim=Claim(inode=4710)), False),
         (Wish(path=b"/srv/tool", claim=Claim(inode=1)), False),
         (Wish(claim=Claim(pid=813, inode=4711)), True),  # for the judge: the holder is another one by now
         (Wish(path=b"/srv/tool", claim=Claim(device=1)), True),
@@ -129,7 +142,7 @@ def test_meaning(wish: Wish, means: bool) -> None:
 
 
 def found(wish: Wish, *sightings: Sighting, origin: Target | None = None, **more: Any) -> Candidate:
-    options: dict[str, Any] = {"seen": a_scan(), "accept": (), "witness": None, **more}
+    options: dict[str, Any] = {"seen": a_scan(), "accept": (), "witness": None, "host": LOCAL, **more}
     return find(wish, origin, sightings, **options)
 
 
@@ -185,6 +198,13 @@ def test_the_message_of_a_refusal() -> None:
 def test_the_sighting_that_least_stands_against_is_taken() -> None:
     passed_on = a_sighting(link="/proc/1/exe", via="exe", mount=None, place=None)
     assert found(WISH, passed_on, HONEST, origin=a_target()).sighting == HONEST
+
+
+def test_what_needs_not_be_accepted_goes_before_what_is() -> None:
+    elsewhere = a_sighting(process=a_process(pid=813), place=Place("254:0", b"/var/tmp/d/tool"))
+    for sightings in (elsewhere, HONEST), (HONEST, elsewhere):
+        candidate = found(WISH, *sightings, origin=a_target(), accept=["place_differs"])
+        assert (candidate.sighting, candidate.reasons) == (HONEST, [])
 
 
 def test_what_is_accepted_is_reported() -> None:
@@ -386,3 +406,59 @@ def test_a_version_that_cannot_be_read_any_more_has_no_veto(versions: list[Sight
     witness = Witness("package", "md5", hashlib.md5(b"one").hexdigest(), "tool")
     for sightings in ([one, changed], [changed, one]):
         assert found(WISH, *sightings, origin=a_target(), witness=witness).sighting == one
+
+
+def test_an_inode_says_enough() -> None:
+    assert wish_from({"inode": 4711}) == Wish(claim=Claim(inode=4711))
+
+
+@pytest.mark.parametrize(
+    ("path", "is_wanted"),
+    [
+        (b"/srv/tool", True),
+        (b"/elsewhere/tool", True),  # a symlink may lead there
+        (b"/srv/tool;5f3a2b1c", True),
+        (b"/srv/tools", False),
+        (b"/tool/other", False),
+        (b"/any/app/deep/file", True),
+        (b"/any/apps/file", False),
+        (b"/any/app", False),
+    ],
+)
+def test_what_is_pinned(path: bytes, is_wanted: bool) -> None:
+    wishes = [Wish(path=b"/srv/tool"), Wish(claim=Claim(inode=42))]
+    wanted = may_be_wanted(wishes, [b"/srv/app/"])
+    assert wanted(a_sighting(path=path, host_path=None)) is is_wanted
+    assert wanted(a_sighting(path=path, host_path=None, file=a_file(inode=42)))
+
+
+@pytest.mark.parametrize(("has", "refused"), [("0" * 32, True), ("a" * 32, False), ("f" * 32, True)])
+def test_what_only_its_content_can_prove(has: str, refused: bool) -> None:
+    unproven = a_sighting(foreign="unproven")
+    host = LOCAL._replace(readable=lambda _sighting: nullcontext(-1), digests=lambda _fd, _algorithms: {"md5": has})
+    seen = a_scan(sightings=[unproven])
+    witness = Witness("package bash", "md5", ("A" * 32).lower(), "")
+
+    def chosen() -> Candidate:
+        return find(WISH, a_target(), seen.sightings, seen, (), witness, host)
+
+    if refused:
+        with pytest.raises(RescueError) as caught:
+            chosen()
+        assert caught.value.reasons == ["unproven"]
+    else:
+        assert chosen().sighting == unproven
+
+
+@pytest.mark.parametrize(("ids", "hint"), [((0, 5), ""), ((5, 0), " without root (use become)")])
+def test_whether_root_looked(ids: tuple[int, int], hint: str) -> None:
+    host = LOCAL._replace(own_ids=lambda: ids)
+    text = f"It may be held by one that could not be read (2 of them{hint})."
+    assert unseen(a_scan(unreadable=2), host) == [text]
+
+
+@pytest.mark.parametrize(("count", "told"), [(5, "1, 2, 3, 4, 5."), (6, "1, 2, 3, 4, 5 and 1 more.")])
+def test_some_of_many_are_named(count: int, told: str) -> None:
+    silent = list(range(1, count + 1))
+    (sentence,) = unseen(a_scan(silent=silent), LOCAL)
+    assert sentence.endswith(": " + told)

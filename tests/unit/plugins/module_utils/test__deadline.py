@@ -9,11 +9,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Message, Tell, answers, heard
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import (
+    Message,
+    SilenceError,
+    Tell,
+    answers,
+    given,
+    heard,
+)
+from unit.plugins.holders import wait_until
 
 
 def test_an_answer() -> None:
@@ -142,3 +152,87 @@ def test_whoever_waits_for_our_output_does_not_wait_for_the_one_who_works() -> N
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.check_output([sys.executable, "-c", code], env=here) == b"True\n"
     assert time.monotonic() - started < 5
+
+
+@pytest.fixture
+def busy_processor() -> Iterator[None]:
+    """We and our children have one processor, which somebody else uses."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            yield
+        finally:
+            busy.kill()
+            os.sched_setaffinity(0, before)
+
+
+def _compute_as_the_least(seconds: float) -> None:
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+@pytest.mark.usefixtures("busy_processor")
+def test_who_waits_for_a_processor_is_not_silent() -> None:
+    """Somebody got busy after it began to give way: beside him it would need minutes."""
+
+    def work(tell: Tell) -> None:
+        _compute_as_the_least(0.3)
+        tell(os.sched_getscheduler(0), [])
+
+    (message,) = heard([work], 0.2)
+    assert message == Message(0, os.SCHED_OTHER, [])
+
+
+@pytest.mark.usefixtures("busy_processor")
+def test_an_answer_of_who_waits_for_a_processor() -> None:
+    assert answers(lambda: _compute_as_the_least(0.1), 3)
+
+
+def never() -> bool:
+    return False
+
+
+def test_what_is_given_is_of_a_child() -> None:
+    assert given(os.getppid, 5, never) == os.getpid()
+    with pytest.raises(FileNotFoundError):
+        given(lambda: os.stat("/no such file"), 5, never)
+
+
+def test_it_is_given_up_when_nothing_happens() -> None:
+    started = time.monotonic()
+    with pytest.raises(SilenceError):
+        given(lambda: time.sleep(60), 0.4, never)
+    assert 0.3 <= time.monotonic() - started < 2
+
+
+def test_what_goes_on_slowly_is_not_given_up() -> None:
+    def get_little() -> str:
+        for _piece in range(12):
+            time.sleep(0.1)
+        return "all"
+
+    assert given(get_little, 0.4, never) == "all"
+
+
+def test_nor_is_what_waits_for_something_that_goes_on() -> None:
+    assert given(lambda: time.sleep(1) or "done", 0.2, lambda: True) == "done"
+
+
+def test_it_ends_with_us(tmp_path: Path) -> None:
+    """Nothing may be written for a module that was killed."""
+
+    def work() -> None:
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        time.sleep(60)
+
+    child = os.fork()
+    if child == 0:
+        given(work, 60, never)
+    wait_until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    grandchild = Path("/proc") / (tmp_path / "pid").read_text()
+    wait_until(lambda: not grandchild.exists() or "Z (zombie)" in (grandchild / "status").read_text())

@@ -16,7 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, hidden_in, sweep
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import (
+    ENTRIES,
+    Draft,
+    draft_in,
+    hidden_in,
+    staged_in,
+    staging_in,
+    unstage,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._hidden import DRAFT, sweep
 from unit.plugins.holders import NOBODY, in_child
 
 NAME = re.compile(rb"\.procfs-rescue\.[0-9a-f]{16}\Z")
@@ -96,14 +105,14 @@ def test_the_next_run_sweeps_what_a_killed_one_left(tmp_path: Path, folder: int)
     killed_in_the_middle(folder)
     assert len(os.listdir(tmp_path)) == 1
     with draft_in(folder) as living:
-        assert sweep(folder) == 1
+        assert sweep(folder, ENTRIES) == 1
         assert_only(living, tmp_path)
 
 
 @pytest.mark.usefixtures("no_tmpfile")
 def test_the_draft_of_another_living_run_is_kept(tmp_path: Path, folder: int) -> None:
     with draft_in(folder) as living:
-        assert in_child(lambda: sweep(folder)) == 0
+        assert in_child(lambda: sweep(folder, ENTRIES)) == 0
         assert_only(living, tmp_path)
 
 
@@ -115,10 +124,26 @@ def test_a_draft_that_is_swept_before_it_is_locked_is_made_again(
 
     def sweep_first(fd: int, operation: int) -> None:
         monkeypatch.setattr(fcntl, "flock", real_lock)
-        in_child(lambda: sweep(folder))
+        in_child(lambda: sweep(folder, ENTRIES))
         real_lock(fd, operation)
 
     monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with draft_in(folder) as draft:
+        assert_only(draft, tmp_path)
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_draft_that_is_swept_before_it_is_opened_is_made_again(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_mkdir = os.mkdir
+
+    def mkdir_and_sweep(name: bytes, mode: int, dir_fd: int) -> None:
+        monkeypatch.setattr(os, "mkdir", real_mkdir)
+        real_mkdir(name, mode, dir_fd=dir_fd)
+        assert in_child(lambda: sweep(dir_fd, ENTRIES)) == 1
+
+    monkeypatch.setattr(os, "mkdir", mkdir_and_sweep)
     with draft_in(folder) as draft:
         assert_only(draft, tmp_path)
 
@@ -153,7 +178,7 @@ def hidden_name() -> str:
 )
 def test_folders_that_are_called_otherwise_are_kept(tmp_path: Path, folder: int, name: str) -> None:
     debris(tmp_path / name)
-    assert sweep(folder) == 0
+    assert sweep(folder, ENTRIES) == 0
     assert os.listdir(tmp_path) == [name]
 
 
@@ -163,14 +188,14 @@ def test_what_is_no_folder_is_kept(tmp_path: Path, folder: int) -> None:
     (tmp_path / names[0]).symlink_to(kept)
     (tmp_path / names[1]).touch()
     os.mkfifo(tmp_path / names[2], 0o600)
-    assert sweep(folder) == 0
+    assert sweep(folder, ENTRIES) == 0
     assert sorted(os.listdir(tmp_path)) == sorted([*names, "kept"])
 
 
 def test_a_full_folder_of_names_that_are_not_text(tmp_path: Path, folder: int) -> None:
     (tmp_path / os.fsdecode(b"\xff\n")).touch()
     debris(tmp_path / hidden_name())
-    assert sweep(folder) == 1
+    assert sweep(folder, ENTRIES) == 1
     assert os.listdir(os.fsencode(tmp_path)) == [b"\xff\n"]
 
 
@@ -179,19 +204,100 @@ def test_what_got_its_owner_and_mode_before_the_run_was_killed_is_debris_too(tmp
         left = debris(tmp_path / hidden_name()) / os.fsdecode(DRAFT)
         os.chown(left, owner, owner)
         left.chmod(0o4755)
-    assert sweep(folder) == 2
+    assert sweep(folder, ENTRIES) == 2
     assert os.listdir(tmp_path) == []
 
 
 def test_an_empty_hidden_folder_is_swept(tmp_path: Path, folder: int) -> None:
     """Left by a run that was killed the moment after it published."""
     (tmp_path / hidden_name()).mkdir(mode=0o700)
-    assert sweep(folder) == 1
+    assert sweep(folder, ENTRIES) == 1
     assert os.listdir(tmp_path) == []
 
 
 def test_what_others_put_into_a_hidden_folder_is_kept(tmp_path: Path, folder: int) -> None:
     others = debris(tmp_path / hidden_name()) / "others"
     others.write_text("precious")
-    assert sweep(folder) == 0
+    assert sweep(folder, ENTRIES) == 0
     assert others.read_text() == "precious"
+
+
+def test_a_backup_among_what_others_put_there(tmp_path: Path, folder: int) -> None:
+    hidden = debris(tmp_path / hidden_name())
+    saved = "tool.1.2026-11-23@06:30:00~"
+    for name in ("others", saved, "yet another"):
+        (hidden / name).write_text(name)
+    assert sweep(folder, ENTRIES._replace(names=lambda opened: sorted(ENTRIES.names(opened)))) == 0
+    assert (tmp_path / saved).read_text() == saved
+    assert sorted(os.listdir(hidden)) == ["others", "yet another"]
+
+
+# A draft that comes in several calls.
+
+TOKEN = b"0123456789abcdef"
+STAGED = ".procfs-rescue.0123456789abcdef"
+
+
+def stage(folder: int, piece: bytes) -> int:
+    """How much there is afterwards."""
+    with staging_in(folder, TOKEN) as hidden, staged_in(hidden) as draft:
+        assert draft.hidden == hidden and not os.get_inheritable(draft.fd)
+        os.pwrite(draft.fd, piece, os.fstat(draft.fd).st_size)
+        return os.fstat(draft.fd).st_size
+
+
+def test_a_draft_that_comes_in_pieces(tmp_path: Path, folder: int) -> None:
+    assert (stage(folder, b"one"), stage(folder, b" more")) == (3, 8)
+    assert os.listdir(tmp_path) == [STAGED]
+    staged = tmp_path / STAGED / os.fsdecode(DRAFT)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (staged.parent, staged)] == [0o700, 0o600]
+    assert staged.read_bytes() == b"one more"
+    unstage(folder, TOKEN)
+    assert os.listdir(tmp_path) == []
+    unstage(folder, TOKEN)  # a second time
+
+
+def test_between_its_pieces_it_may_be_swept_and_not_while_one_comes(tmp_path: Path, folder: int) -> None:
+    with staging_in(folder, TOKEN):
+        assert in_child(lambda: sweep(folder, ENTRIES)) == 0
+    assert sweep(folder, ENTRIES) == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(NOBODY, 0o700), (0, 0o750), (0, 0o701), (0, 0o707)])
+def test_a_hidden_folder_that_others_made_or_can_enter(tmp_path: Path, folder: int, owner: int, mode: int) -> None:
+    (tmp_path / STAGED).mkdir()
+    (tmp_path / STAGED).chmod(mode)
+    os.chown(tmp_path / STAGED, owner, owner)
+    with pytest.raises(PermissionError):
+        stage(folder, b"secret")
+    assert list((tmp_path / STAGED).iterdir()) == []
+
+
+def test_a_draft_that_others_put_there(tmp_path: Path, folder: int) -> None:
+    (tmp_path / "other").write_text("other")
+    (tmp_path / STAGED).mkdir(mode=0o700)
+    (tmp_path / STAGED / os.fsdecode(DRAFT)).symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        stage(folder, b"mine")
+    assert (tmp_path / "other").read_text() == "other"
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_hidden_folder_is_exchanged_before_it_is_locked(
+    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run took it for debris, and its name is a symlink to it: one more is made."""
+    real_lock = fcntl.flock
+
+    def exchange_first(fd: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real_lock)
+        [hidden] = tmp_path.iterdir()
+        hidden.rename(tmp_path / "moved")
+        hidden.symlink_to("moved")
+        real_lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", exchange_first)
+    with draft_in(folder) as draft:
+        assert draft.hidden is not None
+        assert not os.path.samestat(os.fstat(draft.hidden), (tmp_path / "moved").stat())

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, Places, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import Found
 from unit.plugins.holders import NOBODY, Holders, in_child, memfd
@@ -19,7 +22,7 @@ from unit.plugins.samples import a_deleted_file, a_sighting
 
 
 def facts_below(top: Path, **filters: Any) -> list[dict[str, Any]]:
-    found = gather(Filters(**filters))["deleted_files"]
+    found = gather(Filters(**filters), host=LOCAL)["deleted_files"]
     return [entry for entry in found if entry["path"].startswith(f"{top}/")]
 
 
@@ -48,6 +51,30 @@ def test_a_deleted_file(tmp_path: Path, holders: Holders) -> None:
     )
     assert (entry["restorable"], entry["refused"]) == (True, [])
     assert [(holder["pid"], holder["via"], holder["access"]) for holder in entry["holders"]] == [(pid, "fd", "both")]
+
+
+GATHER = """
+import json
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
+print(json.dumps(gather(Filters(), host=LOCAL)))
+"""
+
+
+def test_as_root_of_a_container_mappings_are_not_to_be_read(tmp_path: Path, holders: Holders) -> None:
+    """Without CAP_SYS_ADMIN, as most containers are: what is not known is not said to be nothing."""
+    pid = holders.map_library(tmp_path / "library.so").pid
+    (tmp_path / "library.so").unlink()
+    dropped = "-sys_admin,-checkpoint_restore"
+    command = ["setpriv", f"--inh-caps={dropped}", f"--bounding-set={dropped}", sys.executable, "-c", GATHER]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
+    seen, limited = gather(Filters(), host=LOCAL), json.loads(done.stdout)
+    assert pid in [holder["pid"] for entry in seen["deleted_files"] for holder in entry["holders"]]
+    assert pid not in [holder["pid"] for entry in limited["deleted_files"] for holder in entry["holders"]]
+    unreadable = [found["deleted_files_summary"]["unreadable_processes"] for found in (seen, limited)]
+    assert unreadable[1] > unreadable[0]
+    assert not limited["deleted_files_summary"]["complete"]
 
 
 def test_states(tmp_path: Path, holders: Holders) -> None:
@@ -104,7 +131,9 @@ def test_a_memfd(holders: Holders) -> None:
     fd = memfd("../../usr/bin/bash\n")
     pid = holders.keep(fd).pid
     os.close(fd)
-    (entry,) = [one for one in gather(Filters(kinds=["memfd"]))["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [
+        one for one in gather(Filters(kinds=["memfd"]), host=LOCAL)["deleted_files"] if one["holders"][0]["pid"] == pid
+    ]
     assert (entry["path"], entry["restorable"], entry["refused"]) == (
         "/memfd:../../usr/bin/bash\\n",
         False,
@@ -120,7 +149,7 @@ def test_a_file_on_a_mount_that_nobody_knows_has_no_known_state(tmp_path: Path, 
         *("unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", tmp_path / "mount")
     )
     holders.expect(pid, b"ready\n")
-    (entry,) = [one for one in gather(Filters())["deleted_files"] if one["holders"][0]["pid"] == pid]
+    (entry,) = [one for one in gather(Filters(), host=LOCAL)["deleted_files"] if one["holders"][0]["pid"] == pid]
     assert (entry["state"], entry["refused"]) == ("unknown", ["mount_unknown"])
 
 
@@ -157,12 +186,12 @@ def test_a_file_on_a_mount_that_nobody_knows_has_no_known_state(tmp_path: Path, 
 )
 def test_filters(filters: dict[str, Any], wanted: bool) -> None:
     found = Found(a_deleted_file(a_sighting(path=b"/bound/tool")), "removed")
-    assert Filters(**filters).want(found, Reporter()) is wanted
+    assert Filters(**filters).want(found, Reporter(LOCAL)) is wanted
 
 
 def test_the_summary_is_of_all_whatever_is_filtered(tmp_path: Path, holders: Holders) -> None:
     make(tmp_path / "tool", holders)
-    facts = gather(Filters(paths=["/no such path"]))
+    facts = gather(Filters(paths=["/no such path"]), host=LOCAL)
     assert facts["deleted_files"] == []
     assert facts["deleted_files_summary"]["count"] >= 1
 
@@ -176,13 +205,16 @@ def test_order_and_limit(tmp_path: Path, holders: Holders) -> None:
     filters = Filters(paths=[str(tmp_path)])
 
     def names(**listing: Any) -> list[str]:
-        return [os.path.basename(one["path"]) for one in gather(filters, listing=Listing(**listing))["deleted_files"]]
+        return [
+            os.path.basename(one["path"])
+            for one in gather(filters, listing=Listing(**listing), host=LOCAL)["deleted_files"]
+        ]
 
     assert names(sort="path") == ["a", "b", "c"]
     assert names(sort="reclaimable") == names(sort="size") == ["b", "c", "a"]
     assert names(sort="mtime") == ["c", "b", "a"]
     assert names(sort="size", limit=1) == ["b"]
-    summary = gather(filters, listing=Listing(limit=2))["deleted_files_summary"]
+    summary = gather(filters, listing=Listing(limit=2), host=LOCAL)["deleted_files_summary"]
     assert (summary["wanted"], summary["listed"]) == (3, 2)
     assert summary["count"] >= 3
 
@@ -196,14 +228,16 @@ def test_a_library_that_all_use(tmp_path: Path, holders: Holders) -> None:
     (tmp_path / "shared").unlink()
     for limit, listed in ((None, 6), (2, 2), (0, 0), (100, 6)):
         filters = Filters(paths=[str(tmp_path)], users=["nobody"])
-        (entry,) = gather(filters, listing=Listing(holders_limit=limit))["deleted_files"]
+        (entry,) = gather(filters, listing=Listing(holders_limit=limit), host=LOCAL)["deleted_files"]
         assert (len(entry["holders"]), entry["holders_count"]) == (listed, 6)
         assert [one["pid"] for one in entry["holders"]][:5] == pids[:listed]
 
 
 def test_digest_and_package(tmp_path: Path, holders: Holders) -> None:
     make(tmp_path / "tool", holders)
-    (entry,) = gather(Filters(paths=[str(tmp_path)]), listing=Listing(checksum="md5", package=True))["deleted_files"]
+    (entry,) = gather(Filters(paths=[str(tmp_path)]), listing=Listing(checksum="md5", package=True), host=LOCAL)[
+        "deleted_files"
+    ]
     assert entry["checksum"] == "md5:d41d8cd98f00b204e9800998ecf8427e"
     assert entry["package"] is None
 
@@ -215,7 +249,7 @@ def test_no_digest_of_what_cannot_be_read(tmp_path: Path, holders: Holders) -> N
     huge = holders.open(tmp_path / "huge", os.O_RDWR | os.O_CREAT)
     os.truncate(huge.link, 2**40)
     (tmp_path / "huge").unlink()
-    entries = gather(Filters(paths=[str(tmp_path)]), listing=Listing(checksum="sha256"))["deleted_files"]
+    entries = gather(Filters(paths=[str(tmp_path)]), listing=Listing(checksum="sha256"), host=LOCAL)["deleted_files"]
     assert [entry["checksum"] for entry in entries] == [None, None]
 
 
@@ -251,7 +285,7 @@ def test_without_root_it_says_so(open_to_all: Path, holders: Holders) -> None:
     os.close(fd)
 
     def look() -> tuple[list[str], bool]:
-        facts = gather(Filters(paths=[str(top)]))
+        facts = gather(Filters(paths=[str(top)]), host=LOCAL)
         return [one["path"] for one in facts["deleted_files"]], facts["deleted_files_summary"]["complete"]
 
     assert in_child(look, user=NOBODY) == ([f"{top}/mine"], False)

@@ -15,7 +15,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils import _folder
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Ancestor, Mount
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts
+from ansible_collections.procfs.rescue.plugins.module_utils._mounts import own_mounts
 from unit.plugins.holders import NOBODY, in_child
 
 

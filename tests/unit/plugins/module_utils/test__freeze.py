@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _freeze
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen, protected, while_frozen
-from unit.plugins.holders import Holders, wait_until
+from unit.plugins import dead_fuse
+from unit.plugins.holders import Holders, in_child, wait_until
 
 # Four threads that write all the time, beside one that makes threads and processes that write, too.
 _WRITE = """
@@ -32,7 +34,7 @@ def spawn():
         thread.join()
         child = os.fork()
         if child == 0:
-            write(range(3000))
+            write(range(1000000))  # until it is met: to stop the others takes a while on a busy machine
             os._exit(0)
         os.waitpid(child, 0)
 for work in [lambda: write(itertools.count())] * 4 + [spawn] * (len(sys.argv) > 2):
@@ -85,7 +87,7 @@ def states(pid: int) -> set[str]:
 
 def test_writers_stand_still_and_go_on(busy: Path, write: Callable[..., int], way: str) -> None:
     pid = write()
-    assert moves(busy)
+    wait_until(lambda: moves(busy))
     moved, frozen = while_frozen(lambda: moves(busy, 0.2), [pid], identity(busy), 10)
     assert not moved
     assert frozen == Frozen({pid: way}, {}, frozen.seconds, in_time=True)
@@ -93,18 +95,37 @@ def test_writers_stand_still_and_go_on(busy: Path, write: Callable[..., int], wa
     wait_until(lambda: moves(busy))
 
 
+def test_threads_that_are_made_after_they_were_listed_stand_still_too(
+    busy: Path, write: Callable[..., int], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one makes them, and stands before anybody looks again."""
+    pid = write()
+    all_threads, stop_thread = _freeze._threads, _freeze._Freezer._stop_thread
+
+    def threads(of: int) -> list[int]:
+        return all_threads(of) if _freeze._state(pid, pid) in (b"t", b"T") else [pid]
+
+    def stop(freezer: _freeze._Freezer, of: int, tid: int) -> None:
+        stop_thread(freezer, of, tid)
+        wait_until(lambda: freezer._stands(of, tid))
+
+    monkeypatch.setattr(_freeze, "_threads", threads)
+    monkeypatch.setattr(_freeze._Freezer, "_stop_thread", stop)
+    moved, frozen = while_frozen(lambda: moves(busy, 0.2), [pid], identity(busy), 10)
+    assert not moved and frozen.in_time and frozen.stopped == {pid: way}
+
+
 def test_threads_and_processes_that_are_made_meanwhile_stand_still_too(
     busy: Path, write: Callable[..., int], way: str
 ) -> None:
     pid = write("spawning")
     stopped: set[int] = set()
-    for _round in range(100):
+    until = time.monotonic() + 60  # on a busy machine a child may not live when we look
+    while stopped <= {pid} and time.monotonic() < until:
         moved, frozen = while_frozen(lambda: moves(busy), [pid], identity(busy), 10)
         assert not moved
         assert not frozen.spared
         stopped.update(frozen.stopped)
-        if len(stopped) > 1:
-            break
     assert stopped > {pid}, "no child was met"
     wait_until(lambda: moves(busy))
 
@@ -141,11 +162,16 @@ def test_a_child_that_only_maps_the_file_stands_still_too(busy: Path, holders: H
 
 
 # In vfork(2): it waits, and no signal and no tracer stops it, until its child has opened the FIFO.
+# (os.posix_spawn is of Python 3.8.)
 _VFORK = """
-import os, sys
+import ctypes, os, sys
 held = open(sys.argv[1], "r+b", 0)
+libc, actions = ctypes.CDLL(None), ctypes.create_string_buffer(1024)
+libc.posix_spawn_file_actions_init(actions)
+libc.posix_spawn_file_actions_addopen(actions, 9, os.fsencode(sys.argv[2]), os.O_WRONLY, 0)
+argv, environ = (ctypes.c_char_p * 2)(b"true"), (ctypes.c_char_p * 1)()
 print("ready", flush=True)
-os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 9, sys.argv[2], os.O_WRONLY, 0)])
+libc.posix_spawn(ctypes.byref(ctypes.c_int()), b"/bin/true", actions, None, argv, environ)
 print("done", flush=True)
 sys.stdin.read()
 """
@@ -216,6 +242,83 @@ def test_they_go_on_when_the_one_that_traces_them_is_killed(busy: Path, write: C
     assert (frozen.stopped, frozen.in_time) == ({pid: "ptrace"}, False)
 
 
+def frozen_beside_a_dead_mount(busy: Path, pid: int, point: Path, timeout: float = 10) -> tuple[bool, Frozen, float]:
+    """Whether it moves meanwhile, what was told, and the seconds it took; the dead mount's holder began after us."""
+
+    def work() -> tuple[bool, Frozen, float]:
+        holders = Holders()
+        try:
+            command = (sys.executable, dead_fuse.__file__, point)
+            holders.expect(holders.start("unshare", "--mount", "--propagation", "private", *command), b"ready\n")
+            started = time.monotonic()
+            moved, frozen = while_frozen(lambda: moves(busy, 0.1), [pid], identity(busy), timeout)
+            return moved, frozen, time.monotonic() - started
+        finally:
+            holders.end_all()
+
+    return in_child(work)
+
+
+def test_what_else_a_newcomer_has_open_is_not_asked_for(
+    busy: Path, write: Callable[..., int], way: str, tmp_path: Path
+) -> None:
+    pid = write()
+    moved, frozen, _seconds = frozen_beside_a_dead_mount(busy, pid, tmp_path)
+    assert not moved
+    assert frozen == Frozen({pid: way}, {}, frozen.seconds, in_time=True)
+    wait_until(lambda: moves(busy))
+
+
+def all_open(pid: int) -> Iterator[tuple[str, bytes]]:
+    """As if all that anybody has open were called like the file."""
+    with suppress(OSError):
+        yield from [(f"/proc/{pid}/fd/{fd}", b"the file") for fd in os.listdir(f"/proc/{pid}/fd")]
+
+
+def test_what_never_answers_whether_it_is_the_file_is_not_waited_for(
+    busy: Path, write: Callable[..., int], way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = write()
+    monkeypatch.setattr(_freeze, "_written_by", all_open)
+    moved, frozen, seconds = frozen_beside_a_dead_mount(busy, pid, tmp_path)
+    assert not moved
+    assert frozen == Frozen({pid: way}, {}, frozen.seconds, in_time=True)
+    assert seconds < 5
+    wait_until(lambda: moves(busy))
+
+
+def test_they_are_let_go_in_time_when_proc_never_answers(
+    busy: Path, write: Callable[..., int], way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask_all(pid: int) -> Iterator[tuple[str, bytes]]:
+        for link, text in all_open(pid):
+            with suppress(OSError):
+                os.stat(link)
+            yield link, text
+
+    pid = write()
+    monkeypatch.setattr(_freeze, "_written_by", ask_all)
+    moved, frozen, seconds = frozen_beside_a_dead_mount(busy, pid, tmp_path, 0.5)
+    assert moved
+    assert frozen == Frozen({}, {}, 0.0, in_time=False)
+    assert 0.5 <= seconds < 2
+    wait_until(lambda: moves(busy))
+
+
+@pytest.mark.parametrize("way", ["signal"], indirect=True)
+def test_they_go_on_when_the_one_that_signalled_them_is_killed(busy: Path, write: Callable[..., int], way: str) -> None:
+    pid = write()
+
+    def kill() -> None:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        for child in set(map(int, children)) - {pid}:
+            os.kill(child, signal.SIGKILL)
+
+    _nothing, frozen = while_frozen(kill, [pid], identity(busy), 60)
+    assert (frozen.stopped, frozen.in_time) == ({pid: way}, False)
+    wait_until(lambda: moves(busy))
+
+
 def test_an_error_lets_them_go(busy: Path, write: Callable[..., int], way: str) -> None:
     pid = write()
 
@@ -273,7 +376,19 @@ def called(busy: Path, tmp_path: Path, holders: Holders) -> Iterator[Callable[[s
 
 
 @pytest.mark.parametrize(
-    "name", ["sshd", "sshd-session", "systemd-journal", "rsyslogd", "auditd", "dbus-daemon", "sssd", "nscd"]
+    "name",
+    [
+        "sshd",
+        "sshd-session",
+        "dropbear",
+        "systemd-journal",
+        "rsyslogd",
+        "syslogd",
+        "auditd",
+        "dbus-daemon",
+        "sssd",
+        "nscd",
+    ],
 )
 def test_what_the_host_needs_is_never_stopped(busy: Path, called: Callable[[str], int], name: str) -> None:
     pid = called(name)

@@ -9,7 +9,7 @@ import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 
@@ -215,6 +215,29 @@ def test_a_list_that_is_taken_away_meanwhile(dpkg: Dpkg, tmp_path: Path) -> None
     assert asked(b"/opt/a") == {b"/opt/a": says(A, "one")}
 
 
+def test_who_is_found_is_not_looked_for_any_more(dpkg: Dpkg) -> None:
+    """A package that is called as the file is asked first; one that lost the file to it vouches for nothing."""
+    dpkg(**dict.fromkeys("abcdefg", f"{A}  opt/x\n"), lost=f"{B}  usr/bin/tool-1.0\n")
+    dpkg(**{"tool-bin": f"{C}  usr/bin/tool-1.0\n"})
+    (Path(os.fsdecode(_packages.INFO)) / "lost.list").write_text("/.\n")
+    read: list[bytes] = []
+
+    def contents(names: list[bytes]) -> Iterator[bytes]:
+        for name in names:
+            read.append(name)
+            yield from _packages.LOCAL_RECORDS.contents([name])
+
+    records = _packages.LOCAL_RECORDS._replace(contents=contents)
+    names = {b"/usr/bin/tool-1.0": [b"/bin/tool-1.0", b"/usr/bin/tool-1.0"]}
+    found = _packages.dpkg_witnesses(names, records)
+    assert found == {b"/usr/bin/tool-1.0": says(C, "tool-bin")}
+    assert [name for name in read if name.endswith(b".md5sums")] == [b"tool-bin.md5sums"]
+    # One that no package has is looked for everywhere.
+    read.clear()
+    assert _packages.dpkg_witnesses({**names, b"/opt/y": [b"/opt/y"]}, records) == found
+    assert len([name for name in read if name.endswith(b".md5sums")]) == 9
+
+
 @pytest.mark.parametrize("unreadable", ["info/odd.md5sums", "info/one.list", "info/one.conffiles", "diversions"])
 def test_a_database_that_cannot_be_read_is_told(dpkg: Dpkg, tmp_path: Path, unreadable: str) -> None:
     """It is not taken for one that does not know the files."""
@@ -222,7 +245,7 @@ def test_a_database_that_cannot_be_read_is_told(dpkg: Dpkg, tmp_path: Path, unre
     with suppress(FileNotFoundError):
         (tmp_path / unreadable).unlink()
     (tmp_path / unreadable).mkdir()
-    assert complaints_of(b"/opt/a") == ({}, [SILENT % "Is a directory"])
+    assert complaints_of(b"/opt/a", b"/opt/nobodys") == ({}, [SILENT % "Is a directory"])
 
 
 @pytest.fixture

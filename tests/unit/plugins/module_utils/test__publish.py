@@ -18,17 +18,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _draft
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import DRAFT, Draft, draft_in, sweep
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Missing
+from ansible_collections.procfs.rescue.plugins.module_utils import _hidden
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import ENTRIES, Draft, draft_in
+from ansible_collections.procfs.rescue.plugins.module_utils._hidden import DRAFT, sweep
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     Linked,
     NotSavedError,
     NotSyncedError,
-    folder_mode,
     is_named,
     link_again,
-    make_folders,
     publish,
     replace,
 )
@@ -220,7 +218,7 @@ def test_a_backup_is_complete_after_the_next_run_or_was_not_needed(tmp_path: Pat
             os.write(draft.fd, b"restored")
             replace(draft, folder, b"tool", backup=True)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-    sweep(folder)
+    sweep(folder, ENTRIES)
     replaced = (tmp_path / "tool").read_text() == "restored"
     backups = [path.read_text() for path in tmp_path.iterdir() if path.name != "tool"]
     assert backups == (["older"] if replaced else [])
@@ -245,7 +243,7 @@ def test_a_backup_that_cannot_get_its_name_is_not_lost(
     assert (tmp_path / "tool").read_text() == "restored"
     if draft.hidden is not None:
         fcntl.flock(draft.hidden, fcntl.LOCK_UN)
-    sweep(folder)
+    sweep(folder, ENTRIES)
     [backup] = [path for path in tmp_path.iterdir() if path.name.startswith("tool.")]
     assert backup.read_text() == "older"
 
@@ -256,7 +254,7 @@ def test_a_backup_in_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, fol
     hidden.mkdir(mode=0o700)
     (hidden / "passwd.1.2026-11-23@06:30:00~").write_text("evil")
     os.chown(hidden, NOBODY, NOBODY)
-    sweep(folder)
+    sweep(folder, ENTRIES)
     assert os.listdir(tmp_path) == [hidden.name]
 
 
@@ -288,7 +286,7 @@ def test_a_backup_that_cannot_be_made_stops_it_and_leaves_nothing(tmp_path: Path
 
 
 def test_two_backups_in_one_second(tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_draft.time, "strftime", lambda *_arguments: "2026-11-23@06:30:00")
+    monkeypatch.setattr(_hidden.time, "strftime", lambda *_arguments: "2026-11-23@06:30:00")
     (tmp_path / "tool").write_text("oldest")
     with draft_in(folder) as first:
         os.write(first.fd, b"older")
@@ -329,7 +327,7 @@ def test_a_run_that_is_killed_while_it_replaces_leaves_nothing_for_long(
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert_private(tmp_path)
     assert (tmp_path / "tool").stat().st_nlink == 1
-    sweep(folder)
+    sweep(folder, ENTRIES)
     assert os.listdir(tmp_path) == ["tool"]
 
 
@@ -341,7 +339,7 @@ def test_a_file_that_is_being_replaced_is_not_swept_by_another_run(
     def sweep_first(*arguments: str, **options: int) -> None:
         child = os.fork()
         if child == 0:
-            sweep(folder)
+            sweep(folder, ENTRIES)
             os._exit(0)
         os.waitpid(child, 0)
         real_rename(*arguments, **options)
@@ -422,84 +420,6 @@ def test_content_and_name_are_on_disk_before_it_says_so(
     assert written == [draft.fd, folder]
 
 
-def test_folders_are_made_as_the_one_around_them(tmp_path: Path, folder: int) -> None:
-    os.chown(tmp_path, NOBODY, 12)
-    tmp_path.chmod(0o2775)
-    last, made = make_folders(folder, [Missing(b"data\n"), Missing(b"\xff")])
-    os.close(last)
-    assert made == [Made(name, NOBODY, 12, 0o2755) for name in (b"data\n", b"\xff")]
-    for path in (tmp_path / "data\n", tmp_path / os.fsdecode(b"data\n/\xff")):
-        found = path.stat()
-        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, 12, 0o2755)
-        assert [name for name in os.listdir(path) if name.startswith(".procfs-rescue.")] == []
-    assert os.listdir(tmp_path) == ["data\n"]
-
-
-def test_a_folder_that_is_on_record_is_made_as_recorded(tmp_path: Path, folder: int) -> None:
-    last, made = make_folders(folder, [Missing(b"spool", (NOBODY, 12, 0o3770, "rpm")), Missing(b"in")])
-    os.close(last)
-    assert made == [Made(b"spool", NOBODY, 12, 0o3770, "rpm"), Made(b"in", NOBODY, 12, 0o2750)]
-    found = (tmp_path / "spool").stat()
-    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, 12, 0o3770)
-
-
-def test_the_last_folder_that_was_made_is_open(tmp_path: Path, folder: int) -> None:
-    last, _made = make_folders(folder, [Missing(b"a"), Missing(b"b")])
-    assert os.path.samestat(os.fstat(last), (tmp_path / "a" / "b").stat())
-    os.close(last)
-    same, made = make_folders(folder, [])
-    assert made == [] and os.path.samestat(os.fstat(same), os.fstat(folder))
-    os.close(same)
-
-
-@pytest.mark.parametrize(
-    ("around", "mode"),
-    [(0o777, 0o755), (0o2775, 0o2755), (0o1777, 0o755), (0o4711, 0o711), (0o700, 0o700), (0, 0), (0o40755, 0o755)],
-)
-def test_nobody_else_may_write_in_a_new_folder(around: int, mode: int) -> None:
-    assert folder_mode(around) == mode
-
-
-def test_a_new_folder_is_its_owners_alone_until_it_is_given_away(
-    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    os.chown(tmp_path, NOBODY, NOBODY)
-    seen = []
-    real_fchown = os.fchown
-
-    def fchown(fd: int, uid: int, gid: int) -> None:
-        seen.append(stat.S_IMODE(os.fstat(fd).st_mode))
-        real_fchown(fd, uid, gid)
-
-    monkeypatch.setattr(os, "fchown", fchown)
-    os.close(make_folders(folder, [Missing(b"data")])[0])
-    assert seen == [0o700]
-
-
-@pytest.mark.parametrize("call", ["mkdir", "fchown", "fchmod", "fsync"])
-def test_a_folder_that_cannot_be_made_leaves_nothing_open_and_nothing_hidden(
-    tmp_path: Path, folder: int, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    """That nothing is left open each test checks."""
-
-    def fail(*_arguments: object, **_options: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(os, call, fail)
-    with pytest.raises(OSError, match="Input/output error"):
-        make_folders(folder, [Missing(b"data")])
-    monkeypatch.undo()
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_folder_that_came_back_meanwhile_is_not_replaced(tmp_path: Path, folder: int) -> None:
-    (tmp_path / "data").mkdir(mode=0o711)
-    with pytest.raises(FileExistsError):
-        make_folders(folder, [Missing(b"data")])
-    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o711
-    assert os.listdir(tmp_path) == ["data"]
-
-
 def not_synced(monkeypatch: pytest.MonkeyPatch, folder: int, code: int) -> None:
     real_fsync = os.fsync
 
@@ -556,7 +476,7 @@ def test_linking_again_what_is_there_already_does_not_say_that_it_was_done(folde
 def test_a_backups_name_that_a_symlink_to_nowhere_has_is_taken(
     tmp_path: Path, folder: int, draft: Draft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_draft.time, "strftime", lambda *_arguments: "now")
+    monkeypatch.setattr(_hidden.time, "strftime", lambda *_arguments: "now")
     taken = "tool.%d.now~" % os.getpid()
     (tmp_path / taken).symlink_to("nowhere")
     (tmp_path / "tool").write_text("older")

@@ -22,7 +22,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils import _put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from unit.plugins.holders import NOBODY
@@ -744,7 +744,7 @@ def test_a_folder_that_is_removed_meanwhile(
 def test_existing(tool: Path, folder: int) -> None:
     sighting = a_sighting()
     candidate = Candidate(a_deleted_file(sighting), sighting, [])
-    order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, None, Terms(), set())
+    order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, None, Terms(), set(), LOCAL)
     existing = _put_back._existing(order)
     assert existing is not None
     assert (existing.size, existing.sha256, existing.metadata.mode) == (len(CONTENT), SHA256, 0o755)

@@ -13,25 +13,22 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _reclaim
+from ansible_collections.procfs.rescue.plugins.module_utils import _free, _reclaim
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import unpin
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._may_free import Candidate, Manner
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Scan, Sighting
-from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import (
-    Choice,
-    Manner,
-    choice_from,
-    manner_from,
-    reclaim,
-)
+from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import Choice, choice_from, manner_from, reclaim
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
 from unit.plugins.holders import Holders, wait_until
 
@@ -169,6 +166,25 @@ def test_a_reader_that_is_another_thread(
     assert only(log) == ("refused", ["may_read"])
 
 
+@pytest.mark.parametrize(
+    ("flags", "reason"), [("os.O_RDONLY", "may_read"), ("os.O_WRONLY", "sparse_writer")], ids=["reader", "writer"]
+)
+def test_another_thread_has_the_same_number_for_it(
+    log: Path, program: Callable[..., int], tell: Callable[[int, str], None], flags: str, reason: str
+) -> None:
+    """In a table of its own, where it opened it anew: nothing but how it was opened tells the two apart."""
+    pid = program(log)
+    tell(
+        pid,
+        "import ctypes, threading; e = threading.Event(); fd = next(int(n) for n in os.listdir('/proc/self/fd') "
+        "if os.readlink('/proc/self/fd/' + n) == sys.argv[1]); threading.Thread(target=lambda: "
+        f"(ctypes.CDLL(None).unshare(0x400), os.close(fd), os.dup2(os.open(sys.argv[1], {flags}), fd), e.set(), "
+        "threading.Event().wait()), daemon=True).start(); e.wait()",
+    )
+    log.unlink()
+    assert only(log) == ("refused", [reason])
+
+
 @pytest.mark.parametrize("permissions", ["PROT_READ", "PROT_WRITE"])
 def test_a_mapping(log: Path, holders: Holders, program: Callable[..., int], permissions: str) -> None:
     program(log)
@@ -208,7 +224,7 @@ def test_what_is_no_ordinary_file(tmp_path: Path, holders: Holders) -> None:
     holders.keep(fd)
     os.write(fd, TEXT)
     os.close(fd)
-    assert only(tmp_path) == ("refused", ["not_regular"])
+    assert only(tmp_path) == ("refused", ["not_ordinary"])
 
 
 def test_a_scan_that_is_not_complete(log: Path, program: Callable[..., int]) -> None:
@@ -302,6 +318,63 @@ def test_a_reader_that_does_not_matter(log: Path, program: Callable[..., int]) -
     assert other
 
 
+def is_mapped(log: Path, holders: Holders) -> None:
+    holders.map_shared(log)
+    log.unlink()
+
+
+def is_linked(log: Path, _holders: Holders) -> None:
+    os.link(log, log.with_name("twin"))
+    log.unlink()
+
+
+def is_replaced(log: Path, _holders: Holders) -> None:
+    log.unlink()
+    log.touch()
+
+
+def is_written_anywhere(log: Path, holders: Holders) -> None:
+    holders.open(log, os.O_RDWR)
+    log.unlink()
+
+
+@pytest.mark.parametrize(
+    ("befalls", "waived", "reasons"),
+    [
+        (is_mapped, "readable", ["mapped"]),
+        (is_linked, "readable", ["linked"]),
+        (is_replaced, "readable", ["not_removed"]),
+        (is_written_anywhere, "readable", ["sparse_writer"]),
+        (is_written_anywhere, "sparse_writer", ["may_read"]),
+    ],
+)
+def test_one_reason_is_waived_and_no_other(
+    log: Path,
+    program: Callable[..., int],
+    holders: Holders,
+    befalls: Callable[[Path, Holders], None],
+    waived: str,
+    reasons: list[str],
+) -> None:
+    pid = program(log)
+    befalls(log, holders)
+    (result,) = chosen(source=by_source(pid), **{waived: True})["files"]
+    assert (result["status"], result["refused"]) == ("refused", reasons)
+    assert state_of(pid).st_size == SIZE
+
+
+def test_a_file_without_a_name_is_no_log_even_if_nobody_minds(tmp_path: Path, holders: Holders) -> None:
+    fd = os.open(tmp_path, os.O_TMPFILE | os.O_RDWR)
+    os.write(fd, TEXT)
+    status = os.fstat(fd)
+    holders.keep(fd)
+    source = {"device": status.st_dev, "inode": status.st_ino}
+    (result,) = chosen(source=source, readable=True)["files"]
+    assert (result["status"], "not_ordinary" in result["refused"]) == ("refused", True)
+    assert os.fstat(fd).st_size == SIZE
+    os.close(fd)
+
+
 def test_a_writer_whose_offset_does_not_matter(
     log: Path, program: Callable[..., int], tell: Callable[[int, str], None]
 ) -> None:
@@ -372,6 +445,7 @@ def appended(path: Path) -> None:
 
 
 PLANS: list[tuple[Callable[[Path], None], int, bool]] = [
+    (appended, 0, False),
     (appended, 5000, False),
     (extended, 1_234_567, False),
     (appended, 0, True),
@@ -415,7 +489,7 @@ def test_a_file_that_cannot_be_opened_to_see_its_holes(
     def refuse(_sighting: Sighting) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(_reclaim, "readable", refuse)
+    monkeypatch.setattr(_free, "readable", refuse)
     (result,) = chosen(check_mode=True, path=str(log), keep_last=1)["files"]
     assert (result["status"], result["refused"], result["freed"]) == ("refused", ["failed"], 0)
 
@@ -462,8 +536,8 @@ def test_what_grew_between_the_looks_is_no_more_than_allowed(
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
     """A folder on another file system."""
-    path = Path(f"/dev/shm/archive-{os.getpid()}")
-    path.mkdir()
+    path = Path(tempfile.mkdtemp(prefix="archive-", dir="/dev/shm"))
+    path.chmod(0o755)
     yield path
     subprocess.run(["rm", "-r", path], check=True)
 
@@ -641,8 +715,8 @@ def test_a_file_system_that_gets_nothing_back(
     log.write_bytes(TEXT * 5)
     program(log)
     log.unlink()
-    monkeypatch.setattr(_reclaim, "_free_bytes", lambda _fd: 1000)
-    monkeypatch.setattr(_reclaim, "_SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(_free, "_free_bytes", lambda _fd: 1000)
+    monkeypatch.setattr(_free, "_SETTLE_SECONDS", 0.1)
     row = next(iter(freed(log)["mount_points"].values()))
     assert "snapshots or reflinks" in row["less_because"]
 
@@ -652,7 +726,7 @@ def test_a_file_system_that_gets_nothing_back(
 
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_reclaim, "_reasons", lambda _found, _manner: [])
+    monkeypatch.setattr(_reclaim, "refusals", lambda *_arguments: [])
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -725,7 +799,7 @@ def test_without_the_limit_more_is_gone_than_allowed(
 def test_without_the_check_of_the_copy_the_content_is_nowhere(
     log: Path, program: Callable[..., int], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(work: _reclaim._Work, files: Iterable[_reclaim._Candidate]) -> dict[Any, Any]:
+    def careless(work: _reclaim._Work, files: Iterable[Candidate]) -> dict[Any, Any]:
         files = list(files)
         real(work, files)
         for one in files:
@@ -768,7 +842,7 @@ def test_without_the_check_what_was_written_since_is_in_no_archive(
     inode = state_of(pid).st_ino
     log.unlink()
     between_the_looks(monkeypatch, lambda: tell(pid, "os.write(fd, b'late')"))
-    monkeypatch.setattr(_reclaim._Work, "_cut", lambda *_arguments: None)
+    monkeypatch.setattr(_reclaim, "cut", lambda *_arguments: None)
     chosen(path=str(log), archive=str(elsewhere), sparse_writer=True)
     assert b"late" not in (elsewhere / f"log.{inode}").read_bytes()
     assert state_of(pid).st_size == 0
@@ -790,10 +864,10 @@ def test_without_both_checks_another_name_loses_its_content(
     log: Path, program: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = log.parent / "other"
-    other.hardlink_to(log)
+    os.link(log, other)
     program(log)
     log.unlink()
-    real = _reclaim.file_of
-    monkeypatch.setattr(_reclaim, "file_of", lambda fd: real(fd)._replace(nlink=0))
+    real = _free.file_of
+    monkeypatch.setattr(_free, "file_of", lambda fd: real(fd)._replace(nlink=0))
     assert only(log) == ("freed", [])
     assert other.read_bytes() == b""

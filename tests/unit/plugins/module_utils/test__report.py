@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter, reclaimable
 from unit.plugins.samples import a_deleted_file, a_file, a_process, a_sighting
 
@@ -31,7 +32,7 @@ HOLDER = {
 
 
 def test_holder() -> None:
-    assert Reporter().holder(a_sighting()) == HOLDER
+    assert Reporter(LOCAL).holder(a_sighting()) == HOLDER
 
 
 def test_a_hostile_holder() -> None:
@@ -41,7 +42,7 @@ def test_a_hostile_holder() -> None:
         uid=4_000_000_000,
         cgroup=b"0::/lxc/web/nginx.service\n",
     )
-    assert Reporter().holder(a_sighting(process=process, via="exe", fd=None, executable=True)) == {
+    assert Reporter(LOCAL).holder(a_sighting(process=process, via="exe", fd=None, executable=True)) == {
         **HOLDER,
         "exe": "/tmp/\\x1b[2J (deleted)",
         "exe_b64": "L3RtcC8bWzJKIChkZWxldGVkKQ==",
@@ -56,7 +57,7 @@ def test_a_hostile_holder() -> None:
 
 
 def test_entry() -> None:
-    assert Reporter().entry(a_deleted_file(), "removed", []) == {
+    assert Reporter(LOCAL).entry(a_deleted_file(), "removed", []) == {
         "path": "/srv/tool",
         "size": 1000,
         "mode": "0755",
@@ -93,12 +94,12 @@ def test_entry() -> None:
     ],
 )
 def test_whether_this_host_has_its_place(kind: str, changes: dict[str, Any], visible: bool | None) -> None:
-    entry = Reporter().entry(a_deleted_file(a_sighting(**changes), kind=kind), "removed", [])
+    entry = Reporter(LOCAL).entry(a_deleted_file(a_sighting(**changes), kind=kind), "removed", [])
     assert entry["visible"] is visible
 
 
 def test_entry_of_a_file_that_this_host_calls_otherwise() -> None:
-    entry = Reporter().entry(
+    entry = Reporter(LOCAL).entry(
         a_deleted_file(a_sighting(path=b"/b/\xff", host_path=b"/a/\xff")), "unknown", ["owner_differs"]
     )
     names = ("path", "path_b64", "host_path", "host_path_b64", "restorable", "refused")
@@ -108,3 +109,10 @@ def test_entry_of_a_file_that_this_host_calls_otherwise() -> None:
 @pytest.mark.parametrize(("nlink", "freed"), [(0, 4096), (1, 0), (2, 0)])
 def test_a_file_with_a_link_left_frees_nothing(nlink: int, freed: int) -> None:
     assert reclaimable(a_deleted_file(a_sighting(file=a_file(nlink=nlink)))) == freed
+
+
+@pytest.mark.parametrize("kind", ["nfs_silly", "fuse_hidden"])
+@pytest.mark.parametrize(("nlink", "freed"), [(1, 4096), (2, 0)])
+def test_the_name_that_a_client_gave_is_no_link(kind: str, nlink: int, freed: int) -> None:
+    """It goes with the last holder."""
+    assert reclaimable(a_deleted_file(a_sighting(file=a_file(nlink=nlink)), kind=kind)) == freed

@@ -16,9 +16,11 @@ from typing import Any, Callable, Dict
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore
+from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore_one
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, local_host
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL, local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from unit.plugins.holders import NOBODY, Held, Holders, in_child, memfd
@@ -317,14 +319,14 @@ def test_an_odd_failure_does_not_stop_the_rest_either(
     """Whatever is wrong with one, a traceback helps nobody whose /bin/bash is gone."""
     lose("a")
     lose("b")
-    real_put_back = _restore.put_back
+    real_put_back = _restore_one.put_back
 
     def fail_once(order: Any) -> Any:
         if order.target.name == b"a":
             raise OverflowError("signed integer is greater than maximum")
         return real_put_back(order)
 
-    monkeypatch.setattr(_restore, "put_back", fail_once)
+    monkeypatch.setattr(_restore_one, "put_back", fail_once)
     assert [status for status, _msg in outcome({"path": str(top / "a")}, {"path": str(top / "b")})] == [
         "failed",
         "restored",
@@ -398,7 +400,7 @@ def test_two_versions_for_one_name_in_one_call(top: Path, lose: Callable[..., He
 def test_a_source_of_the_facts_unchanged(top: Path, lose: Callable[..., Held]) -> None:
     lose("entry")
     lose("holder", content=b"other")
-    facts = gather(Filters(paths=[str(top)]))["deleted_files"]
+    facts = gather(Filters(paths=[str(top)]), host=LOCAL)["deleted_files"]
     entry, other = sorted(facts, key=lambda one: one["path"])
     results = restored({"source": entry}, {"source": other["holders"][0]})
     assert [(result["status"], result["path"]) for result in results] == [
@@ -410,7 +412,7 @@ def test_a_source_of_the_facts_unchanged(top: Path, lose: Callable[..., Held]) -
 @pytest.mark.parametrize("name", ["start_time", "device", "inode", "pid"])
 def test_a_source_that_changed_since_the_facts(top: Path, lose: Callable[..., Held], name: str) -> None:
     lose()
-    (entry,) = gather(Filters(paths=[str(top)]))["deleted_files"]
+    (entry,) = gather(Filters(paths=[str(top)]), host=LOCAL)["deleted_files"]
     (holder,) = entry["holders"]
     (result,) = restored({"source": dict(holder, **{name: holder[name] + 1})})
     assert (result["status"], result["refused"]) == ("failed", ["holder_changed"])
@@ -419,7 +421,7 @@ def test_a_source_that_changed_since_the_facts(top: Path, lose: Callable[..., He
 
 def test_a_source_whose_holder_is_gone(top: Path, lose: Callable[..., Held], holders: Holders) -> None:
     held = lose()
-    (entry,) = gather(Filters(paths=[str(top)]))["deleted_files"]
+    (entry,) = gather(Filters(paths=[str(top)]), host=LOCAL)["deleted_files"]
     holders.end(held.pid)
     (result,) = restored({"source": entry["holders"][0]})
     assert result["refused"] == ["not_held"]
@@ -431,7 +433,7 @@ def test_a_memfd_goes_nowhere_but_to_dest(top: Path, holders: Holders) -> None:
     os.write(fd, CONTENT)
     held, inode = holders.keep(fd), os.fstat(fd).st_ino
     os.close(fd)
-    (entry,) = [one for one in gather(Filters(kinds=["memfd"]))["deleted_files"] if one["inode"] == inode]
+    (entry,) = [one for one in gather(Filters(kinds=["memfd"]), host=LOCAL)["deleted_files"] if one["inode"] == inode]
     for number, source in enumerate([{"source": {"link": held.link}}, {"source": entry}]):
         in_place, copied = restored(source, dict(source, dest=str(top / f"copy{number}")))
         assert (in_place["status"], in_place["refused"]) == ("failed", ["no_name"])
@@ -467,6 +469,22 @@ def test_how_to_repair_a_copy_is_no_way_to_give_away_privileges(
     (result,) = restored({"path": str(top / "tool"), "dest": str(top / "copy"), "mode": None}, mode=0o640)
     assert result["not_kept"] == ["mode"]
     assert result["fix"] == [f"chmod 0640 {top}/copy"]
+
+
+@pytest.mark.parametrize(("asked", "given"), [("top", "top"), ("link", "link"), ("link", "top")])
+def test_what_is_below_a_folder_is_held_to_the_checksum_of_its_path(
+    top: Path, lose: Callable[..., Held], asked: str, given: str
+) -> None:
+    for name in ("right", "wrong", "other"):
+        lose(name)
+    (top.parent / "link").symlink_to("top")
+    checksums = {
+        str(top.parent / given / name): f"sha256:{digest}" for name, digest in (("right", SHA256), ("wrong", "0" * 64))
+    }
+    results = restored(below=top.parent / asked, checksums=checksums)
+    by_name = {os.path.basename(result["path"]): result for result in results}
+    assert by_name["right"]["content_by"] == "checksum" and by_name["other"]["content_by"] == "none"
+    assert by_name["wrong"]["refused"] == ["checksum_differs"] and not (top / "wrong").exists()
 
 
 def test_all_below_a_folder(top: Path, lose: Callable[..., Held]) -> None:
@@ -634,8 +652,8 @@ def test_a_folder_is_swept_once_for_all_files_in_it(
 
 
 def test_a_prefix_is_absolute() -> None:
-    with pytest.raises(_restore.RescueError) as caught:
-        restore([{"path_prefix": "etc", "packaged": False}], Terms(check_mode=True), print)
+    with pytest.raises(RescueError) as caught:
+        restore([{"path_prefix": "etc", "packaged": False}], Terms(check_mode=True), print, LOCAL)
     assert str(caught.value) == "path_prefix must be absolute: etc"
 
 
@@ -649,14 +667,14 @@ def test_the_size_is_that_of_the_restored_file(
     top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = lose()
-    real_put_back = _restore.put_back
+    real_put_back = _restore_one.put_back
 
     def grow(order: Any) -> Any:
         with open(held.link, "ab") as file:
             file.write(b" grew")
         return real_put_back(order)
 
-    monkeypatch.setattr(_restore, "put_back", grow)
+    monkeypatch.setattr(_restore_one, "put_back", grow)
     (result,) = restored({"path": str(top / "tool")})
     assert result["size"] == (top / "tool").stat().st_size
 
@@ -667,7 +685,7 @@ def test_the_log_has_one_line_for_each_file(top: Path, lose: Callable[..., Held]
 
     def lines() -> list[str]:
         log: list[str] = []
-        restore([{"path": f"{top}/a\nb"}, {"path": f"{top}/unknown"}], Terms(), log.append)
+        restore([{"path": f"{top}/a\nb"}, {"path": f"{top}/unknown"}], Terms(), log.append, LOCAL)
         return log
 
     assert in_child(lines) == [f"restored {top}/a\\nb from {held.link} (inode {inode})"]
@@ -691,7 +709,8 @@ def test_more_files_than_descriptors(top: Path, holders: Holders) -> None:
     def few() -> list[str]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 256))
         return [
-            result["status"] for result in restore([{"path": str(path)} for path in paths], Terms(), lambda _: None)
+            result["status"]
+            for result in restore([{"path": str(path)} for path in paths], Terms(), lambda _: None, LOCAL)
         ]
 
     assert in_child(few) == ["restored"] * number
@@ -704,7 +723,7 @@ def test_without_root_nothing_is_pretended(open_to_all: Path, holders: Holders) 
     (top / "tool").unlink()
 
     def try_it() -> Result:
-        return restore([{"path": str(top / "tool")}], Terms(), print)[0]
+        return restore([{"path": str(top / "tool")}], Terms(), print, LOCAL)[0]
 
     result = in_child(try_it, user=NOBODY)
     assert (result["status"], result["refused"]) == ("failed", ["not_held"])

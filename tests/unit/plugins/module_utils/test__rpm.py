@@ -16,7 +16,7 @@ import rpms
 from ansible_collections.procfs.rescue.plugins.module_utils import _rpm
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Witness
-from ansible_collections.procfs.rescue.plugins.module_utils._rpm import rpm_witnesses
+from ansible_collections.procfs.rescue.plugins.module_utils._rpm import rpm_links, rpm_witnesses
 
 PACKAGE = "rescue-tool-1-1.noarch"
 DIRECTIVES = {
@@ -26,6 +26,7 @@ DIRECTIVES = {
     "/opt/tool/changes": "%verify(not md5)",
     "/opt/tool/setuid": "%attr(4755, root, root)",
 }
+LINKS = {"/opt/tool/link": "../a\ttab"}
 FILES = {path: f"content of {path}" for path in ("/usr/bin/rescue-tool", *DIRECTIVES)}
 
 
@@ -41,7 +42,7 @@ def install(database: Path, *options: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rpms.build(tmp_path_factory.mktemp("rpm"), "rescue-tool", "1", FILES, DIRECTIVES)
+    return rpms.build(tmp_path_factory.mktemp("rpm"), "rescue-tool", "1", FILES, DIRECTIVES, LINKS)
 
 
 @pytest.fixture
@@ -66,6 +67,11 @@ def test_what_must_have_the_content_of_its_package(database: Path) -> None:
     assert rpm_witnesses(asked) == {
         os.fsencode(path): says(FILES[path]) for path in ("/usr/bin/rescue-tool", "/opt/tool/doc", "/opt/tool/setuid")
     }
+
+
+def test_where_its_symlinks_lead(database: Path) -> None:
+    assert rpm_links([b"/opt/tool/link", b"/no/such"]) == {b"../a\ttab"}
+    assert rpm_links([b"/opt/tool/conf", b"/opt/tool"]) == set()
 
 
 @pytest.mark.parametrize("name", [b"/usr/bin/*", b"/usr/bin/rescue-tool/", b"/usr/bin/%{NAME}", b"--version", b"/\xff"])

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import rpms
 from ansible_collections.procfs.rescue.plugins.module_utils import _rpm_archive
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Installed
-from ansible_collections.procfs.rescue.plugins.module_utils._rpm_archive import cached, extracted
+from ansible_collections.procfs.rescue.plugins.module_utils._rpm_archive import cached, downloaded, extracted
 
 FILES = {"/usr/bin/a": "a" * 5001, "/usr/bin/empty": "", "/usr/bin/tool": "tool" * 700_000}
 
@@ -36,7 +37,7 @@ def test_a_file(archive: Path, name: str) -> None:
     member = extracted(str(archive), {b"." + name.encode()}, content)
     expected = FILES.get(name, FILES["/usr/bin/tool"])
     assert member is not None
-    assert (member.name, member.size, member.link) == (b"." + name.encode(), len(expected), None)
+    assert (member.name, member.size, member.leads_to) == (b"." + name.encode(), len(expected), None)
     assert content.getvalue() == expected.encode()
     assert (member.owner, member.group) == ("root", "root")
     if name == "/usr/bin/a":
@@ -46,7 +47,7 @@ def test_a_file(archive: Path, name: str) -> None:
 def test_a_symlink(archive: Path) -> None:
     member = extracted(str(archive), {b"./usr/bin/link"}, io.BytesIO())
     assert member is not None
-    assert (member.link, member.name) == (b"tool", b"./usr/bin/link")
+    assert (member.leads_to, member.name) == (b"tool", b"./usr/bin/link")
 
 
 def test_what_it_does_not_have(archive: Path) -> None:
@@ -76,3 +77,91 @@ def test_the_cache_of_a_package_manager(archive: Path, tmp_path: Path, monkeypat
     assert cached(Installed("tools", "1.2-1", "noarch", "rpm")) == str(kept)
     assert cached(Installed("tools", "1.3-1", "noarch", "rpm")) == ""
     assert cached(Installed("tools", "1.2-2", "noarch", "rpm")) == ""
+
+
+def test_a_damaged_file_in_the_cache(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A download that was cut off, by a full disk, say; another cache has it whole."""
+    monkeypatch.setattr(_rpm_archive, "_CACHES", (str(tmp_path / "damaged"), str(tmp_path / "whole")))
+    for folder, content in (("damaged", archive.read_bytes()[:300]), ("whole", archive.read_bytes())):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / archive.name).write_bytes(content)
+    assert cached(INSTALLED) == str(tmp_path / "whole" / archive.name)
+    (tmp_path / "whole" / archive.name).unlink()
+    assert cached(INSTALLED) == ""
+
+
+def test_the_caches_that_are_known() -> None:
+    """Of dnf 4, dnf 5, yum and zypper, where they have them by default."""
+    caches = ("/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum", "/var/cache/zypp/packages")
+    assert caches == _rpm_archive._CACHES
+
+
+INSTALLED = Installed("tools", "1.2-1", "noarch", "rpm")
+
+
+@pytest.fixture
+def dnf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of a dnf that is not there yet, and behind it a yum that is not there either.
+
+    The real one is in the integration tests, where a whole host is made for it.
+    """
+    monkeypatch.setattr(_rpm_archive, "_DNF", (str(tmp_path / "dnf"), str(tmp_path / "yum")))
+    return tmp_path / "dnf"
+
+
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["dnf", "yum"])
+def test_a_download(archive: Path, dnf: Path, tmp_path: Path, name: str) -> None:
+    """Of exactly the version that is installed, with its epoch, and without a question."""
+    folder = tmp_path / "download"
+    folder.mkdir()
+    copy = f'echo "$@" >{tmp_path}/asked; cp {shlex.quote(str(archive))} "$5"/some-other-name.rpm'
+    program(dnf.with_name(name), copy)
+    assert downloaded(INSTALLED, str(folder)) == str(folder / "some-other-name.rpm")
+    asked = (tmp_path / "asked").read_text()
+    assert asked == f"--quiet --assumeyes download --destdir {folder} tools-1.2-1.noarch\n"
+    with pytest.raises(RescueError, match=r"downloaded nothing for tools-1:1\.2-1\.noarch"):
+        downloaded(INSTALLED._replace(version="1:1.2-1"), str(folder))
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (None, "There is no dnf or yum to download the package with."),
+        ("exit 0", "dnf downloaded nothing for tools-1.2-1.noarch."),
+        ('echo "no package" >"$5/tools-1.2-1.noarch.rpm"', "dnf downloaded nothing for tools-1.2-1.noarch."),
+        ("echo No package tools available. >&2; exit 1", "dnf: No package tools available."),
+    ],
+)
+def test_no_download(dnf: Path, tmp_path: Path, script: str | None, message: str) -> None:
+    if script is not None:
+        program(dnf, script)
+    folder = tmp_path / "download"
+    folder.mkdir()
+    with pytest.raises(RescueError) as told:
+        downloaded(INSTALLED, str(folder))
+    assert str(told.value).endswith(message) and told.value.reasons == ["no_package"]
+
+
+@pytest.mark.parametrize(("start", "why"), [(b"070707", "of a kind not known here"), (b"070701zz", "damaged")])
+def test_a_stream_that_is_not_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes, why: str
+) -> None:
+    """No package of today's rpm has one: rpm2cpio is replaced here."""
+    (tmp_path / "stream").write_bytes(start.ljust(200, b"0"))
+    real = _rpm_archive.output_of
+    monkeypatch.setattr(_rpm_archive, "output_of", lambda command: real(["/usr/bin/cat", *command[1:]]))
+    with pytest.raises(RescueError, match=why):
+        extracted(str(tmp_path / "stream"), {b"./usr/bin/tool"}, io.BytesIO())
+
+
+def test_hard_links_without_content(tmp_path: Path) -> None:
+    """Two names of an empty file: the content never comes."""
+    package = rpms.build(tmp_path, "empty", "1", {"/usr/bin/none": ""}, hard_links={"/usr/bin/also": "/usr/bin/none"})
+    content = io.BytesIO()
+    member = extracted(str(package), {b"./usr/bin/also"}, content)
+    assert member is not None and (member.name, member.size, content.getvalue()) == (b"./usr/bin/also", 0, b"")

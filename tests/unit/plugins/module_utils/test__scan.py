@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _scan
+from ansible_collections.procfs.rescue.plugins.module_utils import _links, _mounts, _scan, _visit
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Message, Tell
 from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
+from ansible_collections.procfs.rescue.plugins.module_utils._holder import Holder, process
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Sighting
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import connection, own_mounts, process, scan
+from ansible_collections.procfs.rescue.plugins.module_utils._mounts import own_mounts
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
+from ansible_collections.procfs.rescue.plugins.module_utils._sighted import Link, connection
 from unit.plugins import dead_fuse
 from unit.plugins.holders import NOBODY, Held, Holders, in_child, mapped_path, memfd, wait_until
 
@@ -167,9 +170,9 @@ def test_what_a_client_of_a_server_renamed(
 ) -> None:
     """Only the row of the mount is made up: the file has its one link, and a name like that."""
     held = holders.open(tmp_path / name, os.O_RDWR | os.O_CREAT)
-    real = _scan.own_mounts
+    real = own_mounts
     monkeypatch.setattr(
-        _scan, "own_mounts", lambda: {number: row._replace(fs_type=fs_type) for number, row in real().items()}
+        _mounts, "own_mounts", lambda: {number: row._replace(fs_type=fs_type) for number, row in real().items()}
     )
     found = seen(held)
     assert [(one.path, one.file.nlink, kind_of(one)) for one in found] == (
@@ -305,7 +308,8 @@ def test_a_process_that_ends_meanwhile(
             holders.end(ending.pid)
         return fd
 
-    monkeypatch.setattr(_scan, "open_directory", end_it)
+    for module in _scan, _links:
+        monkeypatch.setattr(module, "open_directory", end_it)
     found = scan(lambda _sighting: False)
     pids = {one.process.pid for one in found.sightings}
     assert ending.pid not in pids
@@ -570,6 +574,50 @@ def test_a_thread_with_descriptors_of_its_own(tool: Path, holders: Holders) -> N
     assert os.stat(hidden.link).st_ino == hidden.file.inode
 
 
+MOVER = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
+fd = os.open(sys.argv[1], os.O_RDWR)
+at = libc.mmap(None, 4096, 1, 1, fd, 0)  # PROT_READ, MAP_SHARED
+os.close(fd)
+print("ready", flush=True)
+for _line in sys.stdin:
+    to = libc.mmap(None, 4096, 0, 0x22, -1, 0)  # MAP_PRIVATE | MAP_ANONYMOUS
+    moved = libc.mremap(ctypes.c_void_p(at), 4096, 4096, 3, ctypes.c_void_p(to))  # MREMAP_MAYMOVE | MREMAP_FIXED
+    assert moved == to != at
+    at = moved
+    print("moved", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("times", "is_seen"), [(1, True), (3, True), (1000, False)])
+def test_a_mapping_that_moves_meanwhile(
+    in_this_process: None, tool: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch, times: int, is_seen: bool
+) -> None:
+    """It is found where it is by then, or at least its process is said not to have been read."""
+    pid = holders.start(sys.executable, "-c", MOVER, tool)
+    holders.expect(pid, b"ready\n")
+    tool.unlink()
+    unreadable = scan(lambda _sighting: False).unreadable
+    real_open = os.open
+    moved = []
+
+    def move_first(path: str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
+        if "map_files/" in path and os.readlink(f"/proc/self/fd/{dir_fd}") == f"/proc/{pid}" and len(moved) < times:
+            moved.append(path)
+            holders.say(pid, b"move\n")
+            holders.expect(pid, b"moved\n")
+        return real_open(path, flags, *rest, dir_fd=dir_fd)
+
+    monkeypatch.setattr(_visit.os, "open", move_first)
+    found = scan(lambda _sighting: False)
+    monkeypatch.undo()
+    assert moved
+    assert [one.path for one in found.sightings if one.process.pid == pid] == [os.fsencode(tool)] * is_seen
+    assert found.unreadable == unreadable + (not is_seen)
+
+
 def test_without_time_left_nothing_is_claimed(tool: Path, holders: Holders) -> None:
     held = holders.open(tool)
     tool.unlink()
@@ -616,17 +664,15 @@ def test_what_was_found_before_the_time_was_over(
 def test_a_process_with_many_names_is_not_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time is not only looked at where something is deleted."""
     fds = [os.open("/dev/null", os.O_RDONLY) for _number in range(100)]
-    monkeypatch.setattr(_scan, "_NAMES_AT_ONCE", 10)
-    walk = _scan._Walk(lambda _sighting: False, NORMAL)
+    monkeypatch.setattr(_links, "_NAMES_AT_ONCE", 10)
     looks = iter([False, False, True])
-    monkeypatch.setattr(walk, "is_late", lambda: next(looks))
     read: list[str] = []
     monkeypatch.setattr(os, "readlink", lambda name, *_, **__: read.append(name) or "/dev/null")
     directory = _scan.open_directory("/proc/self")
-    visit = _scan._Visit(walk, os.getpid(), directory, lambda _news, _handles: None)
-    assert list(visit._descriptors("")) == []
+    holder = Holder(os.getpid(), directory)
+    assert list(_links.descriptors(holder, "", _links.Numbers(), lambda: next(looks))) == []
     assert len(read) == 20
-    assert visit.unreadable
+    assert holder.unreadable
     for fd in (*fds, directory):
         os.close(fd)
 
@@ -636,14 +682,14 @@ def test_a_process_that_takes_too_long(tool: Path, holders: Holders, monkeypatch
     held = holders.open(tool)
     tool.unlink()
     start, late = time.monotonic(), False
-    real = _scan._Visit._descriptors
+    real = _visit.Visit._descriptors
 
-    def descriptors(visit: _scan._Visit, thread: str) -> Iterator[_scan._Link]:
+    def descriptors(visit: _visit.Visit, thread: str) -> Iterator[Link]:
         nonlocal late
-        late = visit.pid == held.pid
+        late = visit.holder.pid == held.pid
         return real(visit, thread)
 
-    monkeypatch.setattr(_scan._Visit, "_descriptors", descriptors)
+    monkeypatch.setattr(_visit.Visit, "_descriptors", descriptors)
     monkeypatch.setattr(time, "monotonic", lambda: start + 100 * late)
     found = scan(lambda _sighting: False, Effort(timeout=60))
     assert held.pid not in [one.process.pid for one in found.sightings]

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount, Process, Sighting
+from ansible_collections.procfs.rescue.plugins.module_utils._mounts import own_mounts
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
-from ansible_collections.procfs.rescue.plugins.module_utils._scan import own_mounts, scan
+from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
 from ansible_collections.procfs.rescue.plugins.module_utils._summary import USUAL, Found, summary
 from unit.plugins.holders import NOBODY, Holders, memfd, wait_until
 from unit.plugins.samples import ROOT_MOUNT, a_deleted_file, a_file, a_process, a_scan, a_sighting
@@ -25,7 +28,7 @@ DOCKER = b"0::/system.slice/docker-" + b"5" * 64 + b".scope\n"
 
 
 def told(*found: Found, critical: tuple[str, ...] = (), **changes: Any) -> dict[str, Any]:
-    return summary(a_scan(**changes), found, Reporter(), USUAL._replace(critical=critical), LOCAL)
+    return summary(a_scan(**changes), found, Reporter(LOCAL), USUAL._replace(critical=critical), LOCAL)
 
 
 def executed_by(*holders: Process, state: str = "replaced", **changes: Any) -> Found:
@@ -123,7 +126,7 @@ def suspects(holders: list[int]) -> dict[int, list[str]]:
     memfds = [
         Found(a_deleted_file(one, kind="memfd"), "removed") for one in seen.sightings if one.path.startswith(b"/memfd:")
     ]
-    rows = summary(seen, [*found, *memfds], Reporter(), USUAL, LOCAL)["suspicious"]
+    rows = summary(seen, [*found, *memfds], Reporter(LOCAL), USUAL, LOCAL)["suspicious"]
     return {row["pid"]: row["reasons"] for row in rows if row["pid"] in holders}
 
 
@@ -199,6 +202,25 @@ def test_executables_that_others_see_elsewhere(
     program = f"{place or open_to_all}/program"
     wait_until(lambda: os.readlink(f"/proc/{pid}/exe") == program)
     assert suspects([pid]).get(pid) == reasons
+
+
+@pytest.mark.parametrize(("options", "reason"), [((), "removed"), (("--user", "--map-root-user"), "removed_elsewhere")])
+def test_executables_that_were_removed_elsewhere(
+    tmp_path: Path, holders: Holders, options: tuple[str, ...], reason: str
+) -> None:
+    """Nor has a user hidden what she removed in mounts of her own."""
+    script = 'mount -t tmpfs -o mode=755 box "$1"; cp /bin/cat "$1/program"; echo ready; exec "$1/program"'
+    pid = holders.start(
+        *("unshare", "--mount", "--propagation", "private", *options, "sh", "-ec", script, "sh", tmp_path)
+    )
+    holders.expect(pid, b"ready\n")
+    program = f"{tmp_path}/program"
+    wait_until(lambda: os.readlink(f"/proc/{pid}/exe") == program)
+    entering = ["nsenter", "--target", str(pid), "--mount", *(["--user", "--preserve-credentials"] if options else [])]
+    subprocess.run([*entering, "rm", program], check=True)
+    found = gather(Filters(), host=LOCAL)["deleted_files_summary"]["suspicious"]
+    (row,) = [row for row in found if row["pid"] == pid]
+    assert row["reasons"][0] == reason
 
 
 def test_critical_paths(tmp_path: Path) -> None:

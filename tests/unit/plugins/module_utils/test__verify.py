@@ -16,9 +16,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._verify import (
     ALGORITHMS,
     content,
     digests,
+    draft_digests,
     new_hash,
     parsed_checksum,
 )
+
+MIB = 2**20
 
 
 def digests_of(path: Path) -> dict[str, str]:
@@ -37,6 +40,41 @@ def test_digests_in_one_pass(tmp_path: Path, size: int) -> None:
     content = os.urandom(size)
     (tmp_path / "file").write_bytes(content)
     assert digests_of(tmp_path / "file") == {name: hashlib.new(name, content).hexdigest() for name in ALGORITHMS}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        {},
+        {0: b"begin"},
+        {5 * MIB: b"middle"},
+        {0: b"begin", 3 * MIB + 1: b"middle" * MIB, 20 * MIB - 3: b"end"},
+    ],
+)
+def test_what_is_a_hole_in_a_draft_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: dict[int, bytes]
+) -> None:
+    with open(tmp_path / "draft", "w+b") as file:
+        file.truncate(20 * MIB)
+        for place, piece in pieces.items():
+            os.pwrite(file.fileno(), piece, place)
+        wanted = digests(file.fileno(), ["sha256", "md5"])
+        real_pread, was_read = os.pread, []
+
+        def pread(fd: int, count: int, offset: int) -> bytes:
+            was_read.append(count)
+            return real_pread(fd, count, offset)
+
+        monkeypatch.setattr(os, "pread", pread)
+        assert draft_digests(file.fileno(), ["sha256", "md5"]) == wanted
+        assert sum(was_read) <= sum(map(len, pieces.values())) + len(pieces) * 2 * 4096
+
+
+def test_a_draft_without_holes_and_an_empty_one(tmp_path: Path) -> None:
+    for written in b"", b"x" * (2 * MIB + 1):
+        (tmp_path / "draft").write_bytes(written)
+        with open(tmp_path / "draft", "rb") as file:
+            assert draft_digests(file.fileno(), ["sha256"]) == {"sha256": hashlib.sha256(written).hexdigest()}
 
 
 def test_a_file_that_grows_faster_than_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

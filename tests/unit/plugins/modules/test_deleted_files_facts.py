@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, Listing, gather
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
 from ansible_collections.procfs.rescue.plugins.modules.deleted_files_facts import RETURN
-from unit.plugins.holders import Holders
+from unit.plugins.holders import Holders, memfd
 
 FACTS = yaml.safe_load(RETURN)["ansible_facts"]
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
@@ -95,9 +95,9 @@ def scene(open_to_all: Path, holders: Holders) -> Path:
     library.touch()
     holders.open(open_to_all / "log", os.O_RDWR | os.O_CREAT)
     (open_to_all / "log").unlink()
-    memfd = os.memfd_create("memory")
-    holders.keep(memfd)
-    os.close(memfd)
+    fd = memfd("memory")
+    holders.keep(fd)
+    os.close(fd)
     everybodys = open_to_all / "everybodys"
     everybodys.mkdir()
     everybodys.chmod(0o777)

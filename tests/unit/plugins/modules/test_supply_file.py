@@ -34,7 +34,7 @@ def test_contents_go_into_no_log_and_not_back(
         "group": "root",
         "mtime_ns": 0,
         "xattrs": {},
-        "link": None,
+        "leads_to": None,
         "folders": [],
     }
     file = {"path": str(tmp_path / "file"), "by": "peer web1", "content": content, "offer": {**offer, "source": "/x"}}

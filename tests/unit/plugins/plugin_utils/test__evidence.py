@@ -19,6 +19,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.plugin_utils import _evidence
 from ansible_collections.procfs.rescue.plugins.plugin_utils._evidence import Evidence
 from ansible_collections.procfs.rescue.plugins.plugin_utils._local_file import BusyError, DifferentError
+from ansible_collections.procfs.rescue.plugins.plugin_utils._progress import Progress
 
 CONTENT = b"evidence"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -68,7 +69,7 @@ def test_the_seal(evidence: Evidence, tmp_path: Path) -> None:
     evidence.manifest("web\n1", [{"record": "host"}])
     evidence.record({"hosts": {"web2": {"state": "unreachable"}}})
     evidence.check_unsealed()
-    assert evidence.seal() == 3
+    assert evidence.seal(Progress("h1", print)) == 3
     assert json.loads((tmp_path / "run.json").read_text())["hosts"]["web2"]["state"] == "unreachable"
     subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS"], cwd=tmp_path, check=True)
     with pytest.raises(RescueError, match="was sealed by an earlier run"):
@@ -81,8 +82,17 @@ def test_a_content_that_is_not_what_its_name_says(evidence: Evidence, tmp_path: 
     (tmp_path / "content" / SHA256).write_bytes(CONTENT[::-1])
     assert evidence.has(SHA256, len(CONTENT)), "nobody reads it before"
     with pytest.raises(RescueError, match=f"content/{SHA256} .* is not what its name"):
-        evidence.seal()
+        evidence.seal(Progress("h1", print))
     assert not (tmp_path / "SHA256SUMS").exists()
+
+
+@pytest.mark.parametrize("host", ["web1", "a%2Fb"])
+def test_no_manifest_is_replaced(evidence: Evidence, tmp_path: Path, host: str) -> None:
+    name = evidence.manifest(host, [{"record": "host"}])
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(RescueError, match="is not replaced"):
+        evidence.manifest(host.replace("%2F", "/"), [])
+    assert [path.read_bytes() for path in (tmp_path / "hosts").iterdir()] == [before]
 
 
 def test_an_earlier_run_is_not_replaced(evidence: Evidence) -> None:
@@ -91,6 +101,6 @@ def test_an_earlier_run_is_not_replaced(evidence: Evidence) -> None:
     evidence.check("web2")
     with pytest.raises(RescueError, match="There is a manifest of web1"):
         evidence.check("web1")
-    evidence.seal()
+    evidence.seal(Progress("h1", print))
     with pytest.raises(RescueError, match="It was sealed"):
         evidence.check("web2")

@@ -26,16 +26,25 @@ def offered(*options: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("cpuinfo", [X86, ARM])
-@pytest.mark.parametrize(
-    "own", [(), (b"-oCiphers=aes256-ctr,aes256-gcm@openssh.com",), (b"-oCiphers=chacha20-poly1305@openssh.com",)]
-)
-def test_the_users_ciphers_in_another_order(
-    monkeypatch: pytest.MonkeyPatch, cpuinfo: bytes, own: tuple[bytes, ...]
-) -> None:
+def test_the_ciphers_of_ssh_in_another_order(monkeypatch: pytest.MonkeyPatch, cpuinfo: bytes) -> None:
     monkeypatch.setattr(_own_ssh, "_read", lambda _path: cpuinfo)
-    ours = offered(*_fast_cipher(b"ssh", [*own, b"host"]), *own)
-    assert sorted(ours) == sorted(offered(*own))
+    theirs = offered(b"-Fnone")
+    ours = offered(*_fast_cipher(b"ssh", [b"-Fnone", b"host"]), b"-Fnone")
+    assert sorted(ours) == sorted(theirs)
     assert all(b"-gcm@" in name for name in ours[: sum(b"-gcm@" in name for name in ours)])
+
+
+@pytest.mark.parametrize(
+    "ciphers", ["aes256-ctr,aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "-aes128-gcm@openssh.com"]
+)
+@pytest.mark.parametrize("is_option", [True, False])
+def test_what_the_user_chose_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ciphers: str, is_option: bool
+) -> None:
+    monkeypatch.setattr(_own_ssh, "_read", lambda _path: X86)
+    (tmp_path / "config").write_text(f"Ciphers {ciphers}\n")
+    own = f"-oCiphers={ciphers}" if is_option else f"-F{tmp_path}/config"
+    assert _fast_cipher(b"ssh", [own.encode(), b"host"]) == []
 
 
 @pytest.mark.parametrize("cpuinfo", [b"flags\t\t: fpu avx\n", b""])

@@ -5,18 +5,25 @@
 from __future__ import annotations
 
 import base64
+import os
+import threading
+import time
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from ansible import constants
-from ansible.plugins.loader import lookup_loader
 
+from ansible_collections.procfs.rescue.plugins.lookup.rescue_peers import DOCUMENTATION, LookupModule
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.plugin_utils import _peer_cache
-from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
+from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache, need_said
+from unit.plugins.samples import OFFER
 
 PATH = "/usr/bin/bash"
 NEED: dict[str, Any] = {
@@ -26,9 +33,11 @@ NEED: dict[str, Any] = {
     "package": "bash",
     "version": "5.2",
     "architecture": "amd64",
+    "manager": "dpkg",
     "release": "debian 12",
 }
 SYMLINK: dict[str, Any] = {**NEED, "path": "/usr/bin/sh", "checksum": None, "checksum_by": None, "package": "dash"}
+OTHER = "md5:" + "0" * 32
 
 
 @pytest.fixture
@@ -39,14 +48,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PeerCache:
 
 def alive(cache: PeerCache, *hosts: str, **other: Any) -> None:
     for host in hosts:
-        has = {**NEED, **other}
-        cache.note(host, [{"path": has["path"], "status": "present", "offers": [{**has, "size": 3, "source": PATH}]}])
+        has = {**NEED, **OFFER, **other}
+        has["leads_to"] = None if has["checksum"] else "ZGFzaA=="
+        cache.note(host, [{"path": has["path"], "status": "present", "offers": [has]}])
 
 
 def lost(cache: PeerCache, *hosts: str, **other: Any) -> None:
     for host in hosts:
         need = {**NEED, **other}
         cache.note(host, [{"path": need["path"], "status": "failed", "needs": need}])
+
+
+def peers(**options: Any) -> list[dict[str, Any]]:
+    """What the lookup gives; Ansible's loader of plugins, which reads the options, wants more than the plugins here."""
+    plugin: Any = LookupModule()
+    defaults = {name: option["default"] for name, option in yaml.safe_load(DOCUMENTATION)["options"].items()}
+    plugin.set_options, plugin.get_option = lambda **_how: None, {**defaults, **options}.__getitem__
+    return list(plugin.run([]))
 
 
 def names(letter: str, count: int) -> list[str]:
@@ -78,10 +96,28 @@ def test_nobody_is_a_peer_of_its_own(cache: PeerCache) -> None:
     assert cache.donors("a", {**NEED, "path": "/usr/bin/other"}) == []
 
 
+def test_a_host_whose_name_is_like_that_of_a_part(cache: PeerCache) -> None:
+    alive(cache, "web.1.part")
+    assert cache.donors("b", NEED) == ["web.1.part"]
+
+
+def test_what_another_is_about_to_say_is_no_need_yet(cache: PeerCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    rename = os.rename
+
+    def look_and_rename(old: str, new: str) -> None:
+        seen.extend(cache.needs())
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", look_and_rename)
+    lost(cache, "web1")
+    assert seen == [] and cache.needs() == [NEED]
+
+
 @pytest.mark.parametrize("path", ["/" + "d" * 200 + "/" + "x" * 250, "/a\n{{ b }}/..", "/\udcff"])
 def test_any_path(cache: PeerCache, path: str) -> None:
     alive(cache, "a", path=path)
-    assert cache.donors("b", {**NEED, "path": path}) == ["a"]
+    assert cache.donors("b", need_said({**NEED, "path": path})) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +126,8 @@ def test_any_path(cache: PeerCache, path: str) -> None:
         ({"version": "5.1"}, "web2: it has bash 5.1 amd64, not bash 5.2 amd64"),
         ({"architecture": "arm64"}, "web2: it has bash 5.2 arm64, not bash 5.2 amd64"),
         ({"package": None, "version": None}, "web2: it has no package with that path, not bash 5.2 amd64"),
-        ({"checksum": "md5:00"}, f"web2: it has a file with md5:00 there, not with {NEED['checksum']}"),
+        ({"manager": "rpm"}, "web2: it has bash 5.2 amd64 of rpm, not bash 5.2 amd64 of dpkg"),
+        ({"checksum": OTHER}, f"web2: it has a file with {OTHER} there, not with {NEED['checksum']}"),
         ({"path": "/usr/bin/other"}, None),
     ],
 )
@@ -119,32 +156,49 @@ def test_for_a_digest_that_the_user_gives_versions_do_not_matter(cache: PeerCach
 
 
 def test_only_content_with_the_digest_is_kept(cache: PeerCache, tmp_path: Path) -> None:
-    with pytest.raises(RescueError, match="another digest"), cache.new_content(NEED, "web2") as file:
-        file.write(b"abd")
+    with pytest.raises(RescueError, match="another digest"):
+        cache.keep_content(NEED, "web2", 3, [b"abd"])
     assert cache.content(NEED) is cache.packed(NEED) is cache.read_from(NEED) is None
-    with cache.new_content(NEED, "web2") as file:
-        file.write(b"abc")
+    cache.keep_content(NEED, "web2", 3, [b"ab", b"c"])
     path = cache.content(NEED)
     assert path is not None and Path(path).read_bytes() == b"abc"
     assert zlib.decompress(base64.b64decode(cache.packed(NEED) or "")) == b"abc"
     assert cache.read_from(NEED) == "web2"
     # Once for each digest, whatever it is called and whatever package it is of.
     assert cache.content({**NEED, "version": "other", "path": "/elsewhere"}) == path
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list((tmp_path / "procfs-rescue" / "parts").iterdir())
+
+
+def test_nobody_fills_the_disk_of_the_controller(
+    cache: PeerCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[bytes] = []
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            taken.append(b"abc")
+            yield taken[-1]
+
+    with pytest.raises(RescueError, match="more than it had said"):
+        cache.keep_content(NEED, "web2", 5, endless())
+    assert len(taken) == 2
+    for free, offered, most in ((10**12, 10**12, 16 * 2**30), (100, 51, 50)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _path, free=free: SimpleNamespace(free=free))
+        with pytest.raises(RescueError, match=f"it offers {offered} bytes, and .* takes {most} at most"):
+            cache.keep_content(NEED, "web2", offered, endless())
+    assert len(taken) == 2 and not list((tmp_path / "procfs-rescue" / "parts").iterdir())
 
 
 def test_large_content_goes_in_pieces(cache: PeerCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_peer_cache, "PIECE", 2)
-    with cache.new_content(NEED, "web2") as file:
-        file.write(b"abc")
+    cache.keep_content(NEED, "web2", 3, [b"ab", b"c"])
     assert cache.content(NEED) is not None and cache.packed(NEED) is None
 
 
 def test_one_fetches_what_many_need(cache: PeerCache) -> None:
     with cache.fetching(NEED) as is_ours:
         assert is_ours
-        with cache.new_content(NEED, "web2") as file:
-            file.write(b"abc")
+        cache.keep_content(NEED, "web2", 3, [b"ab", b"c"])
     with cache.fetching(NEED) as is_still_wanted:
         assert not is_still_wanted
 
@@ -153,12 +207,72 @@ def test_which_hosts_are_asked(cache: PeerCache) -> None:
     """Each content of one host, with others in case that gives none; no symlinks, which have no content."""
     lost(cache, "n1", "n2")
     lost(cache, "n1", **SYMLINK)
-    lost(cache, "n3", checksum="md5:00")
+    lost(cache, "n3", checksum=OTHER)
     alive(cache, "a", "b")
-    alive(cache, "c", checksum="md5:00")
-    asked = lookup_loader.get("procfs.rescue.rescue_peers").run([])
+    alive(cache, "c", checksum=OTHER)
+    asked = peers()
     assert sorted(one["peer"] for one in asked) == ["a", "b", "c"]
-    assert {one["peer"]: [need["checksum"] for need in one["needs"]] for one in asked}["c"] == ["md5:00"]
-    with cache.new_content(NEED, "a") as file:
-        file.write(b"abc")
-    assert [one["peer"] for one in lookup_loader.get("procfs.rescue.rescue_peers").run([])] == ["c"]
+    assert {one["peer"]: [need["checksum"] for need in one["needs"]] for one in asked}["c"] == [OTHER]
+    cache.keep_content(NEED, "a", 3, [b"ab", b"c"])
+    assert [one["peer"] for one in peers()] == ["c"]
+
+
+def test_who_has_said_nothing_yet_is_waited_for_and_then_asked(cache: PeerCache) -> None:
+    lost(cache, "n1")
+    hosts = ["n1", "s 1", "s2"]
+    assert peers() == [] and cache.silent(hosts) == ["s 1", "s2"]
+    began = time.monotonic()
+    asked = peers(hosts=hosts, wait=0.3)
+    assert [(one["peer"], one["needs"]) for one in asked] == [("s 1", [NEED]), ("s2", [NEED])]
+    assert time.monotonic() - began > 0.3
+    cache.refuse("s 1", NEED, "has none")
+    assert [one["peer"] for one in peers(hosts=hosts)] == ["s2"]
+    later = threading.Timer(0.3, alive, (cache, "s2"))
+    later.start()
+    began = time.monotonic()
+    assert [one["peer"] for one in peers(hosts=hosts, wait=60)] == ["s2"]
+    assert 0.2 < time.monotonic() - began < 50
+    later.join()
+
+
+@pytest.mark.parametrize("more", [{"manager": "x"}, {"offset": "abc"}, {"offset": 1, "length": 1}, {"release": "x"}])
+def test_what_one_host_says_besides_does_not_change_what_is_asked_for_others(
+    cache: PeerCache, more: dict[str, Any]
+) -> None:
+    lost(cache, "a-hostile", **more)
+    lost(cache, "b-honest")
+    alive(cache, "c")
+    (asked,) = [need for one in peers() if one["peer"] == "c" for need in one["needs"]]
+    assert {**asked, "release": NEED["release"]} == NEED
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        7,
+        ["x"],
+        [{}],
+        [{"path": PATH, "status": "present", "offers": {"x": 1}}],
+        [{"path": PATH, "status": "present", "offers": ["x", None]}],
+        [{"path": PATH, "status": "present", "offers": [NEED]}],
+        [{"path": PATH, "status": "present", "offers": [{"path": PATH, "checksum": OTHER, "checksum_by": "checksum"}]}],
+        [{"path": PATH, "status": ["x"], "offers": [{**NEED, **OFFER, "leads_to": "ZGFzaA=="}]}],
+        [{"path": PATH, "status": "present", "offers": [{**NEED, **OFFER, "size": float("inf")}]}],
+        [{"path": PATH, "status": "present", "offers": [{**NEED, **OFFER, "size": -1}]}],
+        [{"path": PATH, "status": "present", "offers": [{**NEED, **OFFER, "mtime_ns": 10**30}]}],
+        [{"path": PATH, "status": "present", "offers": [{**NEED, **OFFER, "xattrs": {"user.\0": ""}}]}],
+        [{"path": PATH, "status": "present", "offers": [{**NEED, **OFFER, "xattrs": {"\ud800": ""}}]}],
+        [{"path": 7, "path_b64": 7, "status": "present"}],
+        [{"path": PATH, "status": "failed", "needs": None}],
+        [{"path": PATH, "status": "failed", "needs": {"path": "x"}}],
+        [{"path": PATH, "status": "failed", "needs": {**NEED, "checksum": {}, "package": ["x"]}}],
+    ],
+)
+def test_what_a_host_says_in_another_form_harms_nobody(cache: PeerCache, said: Any) -> None:
+    lost(cache, "web1")
+    cache.note("a-hostile", said)
+    alive(cache, "web2")
+    assert cache.donors("web1", NEED) == ["web2"] and cache.offer("web2", NEED)["leads_to"] is None
+    cache.why_none("web1", NEED)
+    assert "web2" in [one["peer"] for one in peers()]

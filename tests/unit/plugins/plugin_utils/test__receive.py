@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
     END,
     FAILED,
     HEAD,
+    HOLE,
     NOTHING,
     PIECE,
     START,
@@ -30,6 +32,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
     send,
     tell,
 )
+from ansible_collections.procfs.rescue.plugins.plugin_utils import _receive
 from ansible_collections.procfs.rescue.plugins.plugin_utils._receive import BrokenStreamError, Receiver, about
 
 
@@ -51,12 +54,14 @@ def sent(path: Path, tmp_path: Path, kept: Kept = NOTHING, size: int | None = No
     return (tmp_path / "wire").read_bytes()
 
 
-def received(wire: bytes, tmp_path: Path, before: bytes = b"") -> tuple[bytes, dict[str, Any], Receiver]:
+def received(
+    wire: bytes, tmp_path: Path, before: bytes = b"", size: int = 2**40
+) -> tuple[bytes, dict[str, Any], Receiver]:
     target = tmp_path / "target"
     target.write_bytes(before)
     with target.open("r+b") as file:
         receiver = Receiver(file, lambda _offset: None)
-        end = receiver.stream(io.BytesIO(wire))
+        end = receiver.stream(io.BytesIO(wire), size)
     return target.read_bytes(), end, receiver
 
 
@@ -157,6 +162,21 @@ def test_what_no_sender_says(frames: bytes, tmp_path: Path) -> None:
         received(frames, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("frames", "arrived"),
+    [
+        (HEAD.pack(DATA, 5) + b"12345" + HEAD.pack(DATA, 6) + b"678901", b"12345"),
+        (HEAD.pack(DATA, 5) + b"12345" + HEAD.pack(HOLE, 2**62), b"12345"),
+        (HEAD.pack(HOLE, 11), b""),
+    ],
+)
+def test_no_more_than_what_was_asked_for(frames: bytes, arrived: bytes, tmp_path: Path) -> None:
+    """The disk here is not the host's to fill, nor the time its to take."""
+    with pytest.raises(BrokenStreamError, match="more than it was asked for"):
+        received(HEAD.pack(START, 0) + frames, tmp_path, size=10)
+    assert (tmp_path / "target").read_bytes() == arrived
+
+
 def test_zeros_in_pieces_become_holes(tmp_path: Path) -> None:
     content = bytes(300_000) + b"x" + bytes(700_000)
     with (tmp_path / "target").open("w+b") as file:
@@ -182,6 +202,34 @@ def test_a_pipe_that_takes_little_at_a_time(source: Path, tmp_path: Path, monkey
     monkeypatch.setattr(os, "writev", lambda fd, parts: os.write(fd, b"".join(parts)[:5]))
     content, _end, _receiver = received(sent(source, tmp_path), tmp_path)
     assert content == source.read_bytes()
+
+
+def test_the_disk_begins_to_write_while_more_arrives(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync at the end has little left to do."""
+    given: list[tuple[int, int]] = []
+
+    def advised(fd: int, start: int, length: int, advice: int) -> None:
+        os.posix_fadvise(fd, start, length, advice)
+        assert advice == os.POSIX_FADV_DONTNEED
+        given.append((start, start + length))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_receive, "os", SimpleNamespace(**{**vars(os), "posix_fadvise": advised}))
+        patch.setattr(_receive, "_WORTH_WRITING", 2_000_000)
+        whole = source.read_bytes()
+        assert received(sent(source, tmp_path), tmp_path)[0] == whole
+    assert [start for start, _end in given] == [0, *(end for _start, end in given[:-1])]
+    assert all(end - start >= 2_000_000 for start, end in given)
+    assert given[-1][1] > len(whole) - 4_000_000
+
+
+def test_a_system_that_takes_no_advice(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_receive, "_WORTH_WRITING", 1_000_000)
+    monkeypatch.setattr(_receive, "os", SimpleNamespace(**{**vars(os), "posix_fadvise": None}))
+    del _receive.os.posix_fadvise
+    assert received(sent(source, tmp_path), tmp_path)[0] == source.read_bytes()
 
 
 def test_what_could_not_be_read(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def transfer(source: Path, local: LocalFile) -> int:
         sender = threading.Thread(target=send, args=(descriptor, SIZE, writer, receiver.kept), daemon=True)
         sender.start()
         with open(reader, "rb") as stream:
-            end = receiver.stream(stream)
+            end = receiver.stream(stream, SIZE)
         sender.join()
         os.close(writer)
         os.close(descriptor)

@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import os
 import signal
-import stat
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.plugin_utils import _sftp_client as sftp
+from ansible_collections.procfs.rescue.plugins.plugin_utils import _paramiko
+from ansible_collections.procfs.rescue.plugins.plugin_utils import _sftp_requests as sftp
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe, SessionError
 
 SERVER = b"/usr/lib/openssh/sftp-server"
@@ -42,97 +46,58 @@ def client(connect: Connect) -> Client:
     return connect()
 
 
-def fault(client: Client, task: sftp.Task[object]) -> int | None:
-    try:
-        client.run(task)
-    except OSError as error:
-        return error.errno
-    return None
-
-
 def test_the_extensions_of_the_server(client: Client) -> None:
     assert client.extensions[b"hardlink@openssh.com"] == b"1"
     assert {b"copy-data", b"fsync@openssh.com", b"statvfs@openssh.com"} <= set(client.extensions)
 
 
-def test_names_are_bytes(client: Client, tmp_path: Path) -> None:
-    names = [b"plain", b"\xff\n{{ 7*7 }}", b"a" * 255]
-    for name in names:
-        (tmp_path / os.fsdecode(name)).touch()
-    assert sorted(client.run(sftp.names(os.fsencode(tmp_path)))) == sorted(names)
+class Patient(Pipe):
+    """Waits until the server has answered all it was sent: who is scheduled when does not change what is counted."""
+
+    written = 0
+
+    def of_server(self, name: str) -> str:
+        return Path(f"/proc/{self._process.pid}/{name}").read_text()
+
+    def reads(self) -> int:
+        """System calls, as proc_pid_io(5) counts them."""
+        return int(self.of_server("io").partition("syscr: ")[2].split()[0])
+
+    def _wait(self, readers: list[Any], writers: list[Any]) -> None:
+        self.written += bool(writers)
+        super()._wait(readers, writers)
+        unread = bytearray(4)
+        while readers and self._process.poll() is None:
+            fcntl.ioctl(self._input, termios.FIONREAD, unread)
+            if not any(unread) and self.of_server("stat").rpartition(")")[2].split()[0] == "S":
+                break
+            time.sleep(0.001)
 
 
-def test_more_names_than_one_answer_holds(client: Client, tmp_path: Path) -> None:
-    for number in range(1000):
-        (tmp_path / str(number)).touch()
-    assert len(client.run(sftp.names(os.fsencode(tmp_path)))) == 1000
+def test_few_system_calls_for_many_requests(tmp_path: Path) -> None:
+    """What tasks ask for together is written and read together; the end of a file on a disk is not asked for."""
+    for number in range(50):
+        (tmp_path / str(number)).write_text(str(number))
+    pipe = Patient([SERVER], 10)
+    client = Client(pipe)
+    try:
+        read, written = pipe.reads(), pipe.written
+        paths = [os.fsencode(tmp_path / str(number)) for number in range(50)]
+        contents = client.together([sftp.content(path, is_on_disk=True) for path in paths])
+        assert contents == [b"%d" % number for number in range(50)]
+        assert pipe.written - written == 3, "to open all, to read all, to close all"
+        assert pipe.reads() - read == 50 + 3, "of each file once, and of many requests at once"
+    finally:
+        client.close()
 
 
-def test_content_and_links(client: Client, tmp_path: Path) -> None:
-    content = os.urandom(300_000)
-    (tmp_path / "file").write_bytes(content)
-    (tmp_path / "link").symlink_to(os.fsdecode(b"\xffnowhere"))
-    top = os.fsencode(tmp_path)
-    assert client.run(sftp.content(top + b"/file")) == content
-    assert client.run(sftp.content(b"/proc/self/stat")).endswith(b"\n"), "its size is said to be 0"
-    assert client.run(sftp.readlink(top + b"/link")) == b"\xffnowhere"
-    assert stat.S_ISLNK(client.run(sftp.lstat(top + b"/link")).st_mode)
-    assert client.run(sftp.stat(top + b"/file")).st_size == 300_000
-
-
-def test_reading_part_of_a_file(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"0123456789")
-    handle = client.run(sftp.open_file(os.fsencode(tmp_path) + b"/file", sftp.READ))
-    parts = [client.run(sftp.read(handle, *where)) for where in ((2, 3), (8, 9), (10, 1), (99, 1))]
-    assert parts == [b"234", b"89", b"", b""]
-
-
-def test_writing_and_changing(client: Client, tmp_path: Path) -> None:
-    path = os.fsencode(tmp_path) + b"/file"
-    handle = client.run(sftp.open_file(path, sftp.WRITE | sftp.CREATE | sftp.EXCLUSIVE, 0o600))
-    client.run(sftp.write(handle, 5, b"end"))
-    client.run(sftp.fsync(handle))
-    client.run(sftp.close(handle))
-    client.run(sftp.change(path, st_mode=0o640))
-    client.run(sftp.change(path, st_atime=1, st_mtime=2))
-    client.run(sftp.change(path, st_uid=7, st_gid=8))
-    found = (tmp_path / "file").stat()
-    assert (tmp_path / "file").read_bytes() == bytes(5) + b"end"
-    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime) == (0o640, 7, 8, 2)
-    assert fault(client, sftp.open_file(path, sftp.WRITE | sftp.CREATE | sftp.EXCLUSIVE, 0o600)) == errno.EREMOTEIO
-
-
-def test_links_renames_and_folders(client: Client, tmp_path: Path) -> None:
-    top = os.fsencode(tmp_path)
-    (tmp_path / "one").write_text("one")
-    client.run(sftp.hardlink(top + b"/one", top + b"/two"))
-    assert fault(client, sftp.hardlink(top + b"/one", top + b"/two")) == errno.EREMOTEIO
-    (tmp_path / "three").write_text("three")
-    assert fault(client, sftp.rename(top + b"/three", top + b"/two")) == errno.EREMOTEIO
-    client.run(sftp.posix_rename(top + b"/three", top + b"/two"))
-    assert (tmp_path / "two").read_text() == "three"
-    client.run(sftp.mkdir(top + b"/folder", 0o700))
-    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o700
-    client.run(sftp.rmdir(top + b"/folder"))
-    client.run(sftp.remove(top + b"/one"))
-    assert os.listdir(tmp_path) == ["two"]
-
-
-def test_copying_on_the_server(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(b"0123456789")
-    (tmp_path / "target").touch()
-    top = os.fsencode(tmp_path)
-    source = client.run(sftp.open_file(top + b"/source", sftp.READ))
-    target = client.run(sftp.open_file(top + b"/target", sftp.WRITE))
-    for offset in (0, 4, 8):
-        client.run(sftp.copy_data(source, target, offset, min(4, 10 - offset)))
-    assert (tmp_path / "target").read_bytes() == b"0123456789"
-
-
-def test_faults_are_those_of_files(client: Client, tmp_path: Path) -> None:
-    nothing = os.fsencode(tmp_path) + b"/nothing"
-    assert fault(client, sftp.lstat(nothing)) == errno.ENOENT
-    assert fault(client, sftp.content(nothing)) == errno.ENOENT
+def test_what_another_paramiko_user_has_loaded_stays() -> None:
+    loader = "from ansible.plugins.loader import init_plugin_loader; init_plugin_loader(); import sys; "
+    before = "import invoke; import {0}; assert sys.modules['invoke'] is invoke"
+    after = "import {0}; assert 'invoke' not in sys.modules; import invoke; assert invoke.run"
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).parents[4] / "collections")}
+    for code in (before, after):
+        subprocess.run([sys.executable, "-c", loader + code.format(_paramiko.__name__)], check=True, env=environment)
 
 
 def test_together_the_results_are_in_the_order_of_the_tasks(client: Client, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -16,14 +18,16 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _draft
+from ansible_collections.procfs.rescue.plugins.module_utils import _hidden
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._host import LOCAL, Host, Room
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
+from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Recorded, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import NOT_CARRIED, sftp_host
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_metadata import NOT_CARRIED
 from unit.plugins.holders import NOBODY, Holders
 
 CONTENT = b"the original"
@@ -235,6 +239,47 @@ def test_a_name_that_comes_back_meanwhile(tmp_path: Path, holders: Holders, host
     assert os.listdir(tmp_path) == ["tool"]
 
 
+@pytest.mark.parametrize(("times", "copies", "consistent"), [(0, 1, True), (1, 2, True), (2, 3, True), (9, 3, False)])
+def test_a_file_that_changes_while_it_is_copied(
+    tmp_path: Path, holders: Holders, host: Host, times: int, copies: int, consistent: bool
+) -> None:
+    """It is copied again, and what came of it is said as it is."""
+    path = tmp_path / "log"
+    path.write_bytes(CONTENT)
+    holders.open(path)
+    written = []
+
+    with path.open("r+b", buffering=0) as log:
+        path.unlink()
+
+        def copy(source: int, target: int) -> None:
+            host.copy_content(source, target)
+            if len(written) < times:
+                written.append(log.write(b"%d" % len(written)))
+                log.seek(0)
+
+        terms = Terms(max_copies=3)
+        (result,) = restore([{"path": str(path)}], terms, lambda _line: None, host._replace(copy_content=copy))
+    assert (result["status"], result["copies"], result["consistent"]) == ("restored", copies, consistent)
+    assert result["checksum"] == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_folder_that_is_deleted_meanwhile(tmp_path: Path, holders: Holders, host: Host) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lose(holders, folder / "tool")
+    lose(holders, tmp_path / "other")
+
+    def delete(number: int, wanted: Metadata) -> None:
+        host.apply_metadata(number, wanted)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    requests = [{"path": str(folder / "tool")}, {"path": str(tmp_path / "other")}]
+    results = restore(requests, Terms(), lambda _line: None, host._replace(apply_metadata=delete))
+    assert outcome(results) == [("failed", []), ("restored", [])]
+    assert os.listdir(tmp_path) == ["other"]
+
+
 def test_a_folder_that_is_gone_is_made_again(tmp_path: Path, holders: Holders, restored: Restored) -> None:
     """With the owner of the one around it, and its mode but for the rights of others to write."""
     os.chown(tmp_path, 0, 12)
@@ -309,10 +354,23 @@ def test_a_backup_that_a_killed_run_left_waiting(
     assert not was_replaced or (tmp_path / saved).read_text() == "older"
 
 
+@pytest.mark.parametrize("host", ["sftp"], indirect=True)
+def test_what_is_called_like_a_backup_and_is_no_file_stays(
+    tmp_path: Path, holders: Holders, restored: Restored
+) -> None:
+    """Opened, a FIFO would hang the session."""
+    waiting = tmp_path / ".procfs-rescue.0123456789abcdef" / "other.812.2026-11-28@10:11:12~"
+    waiting.parent.mkdir(mode=0o700)
+    os.mkfifo(waiting)
+    lose(holders, tmp_path / "tool")
+    assert outcome(restored({"path": str(tmp_path / "tool")})) == [("restored", [])]
+    assert (waiting.is_fifo(), sorted(os.listdir(tmp_path))) == (True, [waiting.parent.name, "tool"])
+
+
 def test_two_backups_in_one_second(
     tmp_path: Path, holders: Holders, restored: Restored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_draft.time, "strftime", lambda *_arguments: "2026-11-28@10:11:12")
+    monkeypatch.setattr(_hidden.time, "strftime", lambda *_arguments: "2026-11-28@10:11:12")
     for content in (b"one", b"two"):
         lose(holders, tmp_path / "tool", content)
         (tmp_path / "tool").write_bytes(b"before " + content)
@@ -395,3 +453,54 @@ def test_time_and_threads(tmp_path: Path, holders: Holders) -> None:
     assert everything.unvisited == enough.unvisited == 0
     assert (none.sightings, none.processes, none.is_complete) == ([], 0, False)
     assert none.unvisited > 0
+
+
+@pytest.mark.parametrize("call", ["openat", "read"])
+def test_a_process_about_which_the_host_never_answers(tmp_path: Path, holders: Holders, call: str) -> None:
+    """It is named, and what others hold is seen and comes back."""
+    for name in "silent", "tool":
+        (tmp_path / name).write_bytes(CONTENT)
+    silent, staying = holders.open(tmp_path / "silent").pid, holders.open(tmp_path / "tool").pid
+    for name in "silent", "tool":
+        (tmp_path / name).unlink()
+    hangs = f"strace -qq -o /dev/null -P /proc/{silent}/maps -e inject={call}:delay_enter=600s"
+    command = [*map(os.fsencode, hangs.split()), b"/usr/lib/openssh/sftp-server"]
+    with sftp_host(lambda: Client(Pipe(command, 1))) as host:
+        found = host.scan(lambda _sighting: False, NORMAL)
+        assert found.silent == [silent]
+        assert found.unreadable >= 1
+        pids = {one.process.pid for one in found.sightings}
+        assert staying in pids and silent not in pids
+        requests = [{"path": str(tmp_path / name)} for name in ("tool", "silent")]
+        back, failed = restore(requests, Terms(), lambda _line: None, host)
+    assert (back["status"], failed["status"]) == ("restored", "failed")
+    assert f"The kernel gave no answer about these of them: {silent}." in failed["msg"]
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_a_session_that_ends_while_a_file_is_copied(tmp_path: Path, holders: Holders, is_last: bool) -> None:
+    """The others come back in another one; where none can be had that is said of each."""
+    for name in "first", "second":
+        lose(holders, tmp_path / name)
+    clients: list[Client] = []
+
+    def connect() -> Client:
+        if clients and is_last:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        clients.append(Client(Pipe([b"/usr/lib/openssh/sftp-server"], 10)))
+        return clients[-1]
+
+    with sftp_host(connect) as host:
+
+        def copy(source: int, target: int) -> None:
+            if len(clients) == 1:
+                clients[0].close()
+            host.copy_content(source, target)
+
+        requests = [{"path": str(tmp_path / name)} for name in ("first", "second")]
+        first, second = restore(requests, Terms(), lambda _line: None, host._replace(copy_content=copy))
+    assert first["status"] == "failed"
+    if is_last:
+        assert second["msg"].startswith(f"{tmp_path}/second was not tried: the SFTP session ended, and no other could")
+    else:
+        assert (second["status"], (tmp_path / "second").read_bytes()) == ("restored", CONTENT)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
-"""pin: a process of our own keeps what may be wanted open, for holders may end before its turn comes.
+"""A process of our own keeps what may be wanted open, for holders may end before its turn comes.
 
 It is a holder as any other: whoever restores later finds the file through it.
 """
@@ -63,14 +63,12 @@ def _in_background(kept: Container[int], work: Callable[[], None]) -> int:
     if child == 0:
         try:
             os.setsid()
-            pid = os.fork()
-            if pid:
-                os.write(writer, b"%d" % pid)
-            else:
+            if os.fork() == 0:
                 os.chdir("/")
-                _close_others(kept)
                 with suppress(OSError), open("/proc/self/comm", "wb") as file:
                     file.write(_COMM)
+                os.write(writer, b"%d" % os.getpid())  # not before it is called so: `let_go` asks
+                _close_others(kept)
                 work()
         finally:
             os._exit(0)

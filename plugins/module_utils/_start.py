@@ -3,26 +3,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
-"""prove: a program that came back is started; content that is right does not help when its libraries are gone."""
+"""A program that came back is started; content that is right does not help when its libraries are gone."""
 
 import os
 import signal
+import stat
 import subprocess
 from typing import Optional
+
+from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests
 
 _SECONDS = 5
 
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nonexistent"}
 
 
-def does_start(fd: int, name: bytes) -> Optional[bool]:
+def does_start(fd: int, name: bytes, sha256: str) -> Optional[bool]:
     """Whether the program of the opened file starts with ``--version``; None where it is no program to be tried.
 
-    It is started through the descriptor, and so is the very file that was restored. What it makes of the option is its
-    own affair; only one that cannot be started, or is killed, does not start.
+    That is one which is root's alone and has the digest that was proven: it runs as root. It is started through the
+    descriptor. What it makes of the option is its own affair; only one that cannot be started, or is killed, does not
+    start.
     """
-    mode = os.fstat(fd).st_mode
-    if not mode & 0o100 or b".so" in name or os.pread(fd, 4, 0) != b"\x7fELF":
+    found = os.fstat(fd)
+    if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return None
+    if not found.st_mode & 0o100 or b".so" in name or os.pread(fd, 4, 0) != b"\x7fELF":
+        return None
+    if digests(fd, ["sha256"])["sha256"] != sha256:
         return None
     try:
         process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with

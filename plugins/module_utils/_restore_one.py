@@ -1,0 +1,131 @@
+# Copyright (c) 2026, procfs.rescue contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+
+"""One file whose place is known: the one to be restored is chosen, put back, and told of."""
+
+from contextlib import suppress
+from functools import partial
+from typing import Callable, Dict, NamedTuple, Optional
+
+from ansible_collections.procfs.rescue.plugins.module_utils._aim import Aim
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import Wish
+from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
+from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, judge_handle, standing
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, printable
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import described
+from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, put_back
+from ansible_collections.procfs.rescue.plugins.module_utils._record import recorded_symlink
+from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_result import (
+    left_alone,
+    result_of,
+    told,
+    told_of_symlink,
+)
+from ansible_collections.procfs.rescue.plugins.module_utils._seen import Seen
+from ansible_collections.procfs.rescue.plugins.module_utils._target import not_synced, try_to_start
+from ansible_collections.procfs.rescue.plugins.module_utils._unsynced import Unsynced
+
+# In bytes: before what is larger is copied, names are made to last.
+_TAKES_LONG = 1024 * 1024
+
+
+class Tools(NamedTuple):
+    """What one file is restored with. ``witnesses`` vouch for the paths of all."""
+
+    seen: Seen
+    witnesses: Dict[bytes, Witness]
+    aim: Aim
+    reporter: Reporter
+    unsynced: Unsynced
+    terms: Terms
+    host: Host
+
+
+def restored(job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
+    """``log`` gets a line if it is. Raises RescueError, OSError."""
+    seen, witnesses, aim, terms, host = tools.seen, tools.witnesses, tools.aim, tools.terms, tools.host
+    target = job.target
+    if target is None:
+        target = _place_of_source(job, tools)
+        job.aim_in_place(target)
+        settled = {} if target.missing else aim.settled(job, target)
+        if settled:
+            return settled
+        witnesses = host.witnesses([target.path])
+    witness = job.wish.checksum or witnesses.get(job.wish.path or b"")
+    if job.wish.in_place and (target.missing or host.mode_of(target.folder.fd, target.name) is None):
+        job.lost = target.path, witness
+    try:
+        candidate = seen.find(job.wish, job.origin, terms.accept, witness)
+    except RescueError as error:
+        if error.reasons == ["not_held"] and job.wish.in_place and _is_back(job.wish, target, witness, tools):
+            return left_alone(job, target)
+        leads_to = recorded_symlink(host.read_record(), target.path)
+        if error.reasons != ["not_held"] or leads_to is None or not job.wish.in_place or witness is not None:
+            raise
+        return _made_again(job, target, leads_to, tools, log)
+    if candidate.file.file.is_nearly_all_hole and not job.named:
+        raise RescueError(
+            "%s is %d bytes long and nearly all of it a hole, which takes long to read: restore it by its own path."
+            % (job.what, candidate.file.file.size)
+        )
+    sync = partial(tools.unsynced.add, failed=partial(_not_synced, job))
+    if candidate.file.file.size > _TAKES_LONG:
+        tools.unsynced.sync()
+    with host.readable(candidate.sighting) as source:
+        outcome = put_back(Order(candidate, source, target, job.wish.in_place, witness, terms, aim.swept, host, sync))
+        if terms.offer and witness and outcome.content_by == witness.by and not outcome.dropped:
+            where = printable(target.path) if outcome.status == "restored" else candidate.sighting.link
+            job.offer = described(source, target.path, where, host)
+    if outcome.status == "restored":
+        found = (printable(target.path), candidate.sighting.link, candidate.file.file.inode)
+        log("restored %s from %s (inode %d)" % found)
+    result = told(job, target, candidate, outcome, tools.reporter)
+    if terms.try_start and outcome.status == "restored" and (job.named or job.packaged):
+        try_to_start(result, target.path, host)
+    return result
+
+
+def _not_synced(job: Job, error: OSError) -> None:
+    failure = not_synced(job.place or b"", error)
+    job.result = dict(result_of(job, "failed", str(failure), refused=failure.reasons), seconds=job.result["seconds"])
+
+
+def _is_back(wish: Wish, target: Target, witness: Optional[Witness], tools: Tools) -> bool:
+    """Whether the name leads to the very file that is held, as after a restore by link: it is not deleted then."""
+    for sighting in tools.seen.scan.back:
+        if not wish.means(sighting) or judge_handle(sighting, wish.claim):
+            continue
+        with suppress(OSError, RescueError), tools.host.readable(sighting) as fd:
+            if tools.host.is_named(fd, target.folder.fd, target.name):
+                digest = None if witness is None else tools.host.digests(fd, [witness.algorithm])[witness.algorithm]
+                return not standing(judge_content(witness, digest), tools.terms.accept)
+    return False
+
+
+def _made_again(job: Job, target: Target, leads_to: bytes, tools: Tools, log: Callable[[str], None]) -> Result:
+    """No process holds a symlink; the lifeline's keeper wrote down where it led."""
+    status = "restorable"
+    if not tools.terms.check_mode:
+        tools.host.symlink(target.folder.fd, target.name, leads_to)
+        status = "restored"
+        log("restored the symlink %s" % printable(target.path))
+    return told_of_symlink(job, target, leads_to, status)
+
+
+def _place_of_source(job: Job, tools: Tools) -> Target:
+    """Where a source that was given without a path had its name on this host."""
+    path = tools.seen.find(job.wish, None, (), job.wish.checksum).sighting.host_path
+    if path is None:
+        raise RescueError("%s had no name on this host that it could get back: give dest." % job.what, ["no_name"])
+    if tools.host.witnesses([original_path(path)]):
+        path = original_path(path)
+    tools.aim.ask_for([path])
+    return tools.aim.open_target(path)
