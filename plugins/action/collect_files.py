@@ -65,11 +65,27 @@ class ActionModule(ActionBase):
         asked = time.time()
         self._progress.waits("looking for deleted files and computing their digests")
         with self._content.in_memory():
-            told: dict[str, Any] = self._execute_module(module_args=self._task.args, task_vars=self._vars)
+            told = self._looked()
         if told.get("failed"):
             return told
         filters = {name: options[name] for name in _FILTERS}
         return self._collected(evidence, told, filters, asked, time.time())
+
+    def _looked(self) -> dict[str, Any]:
+        """What the module says. The evidence tells hosts that were not reached from those where nothing could run."""
+        try:
+            answer: dict[str, Any] = self._execute_module(module_args=self._task.args, task_vars=self._vars)
+        except AnsibleConnectionFailure as error:
+            # Ansible says unreachable, too, if what was started there ended before it had read the module.
+            if not isinstance(error.__context__, BrokenPipeError):
+                raise
+            self._low_level_execute_command(":")
+            python = self._vars.get("ansible_python_interpreter", "the Python that Ansible found there")
+            raise RescueError(
+                "Nothing was collected. The host was reached, but what was to run the module ended before it had read "
+                f"it: see that {python} can be started there, or name another one as ansible_python_interpreter."
+            ) from error
+        return answer
 
     def _collected(
         self, evidence: Evidence, told: dict[str, Any], filters: dict[str, Any], asked: float, answered: float

@@ -182,6 +182,21 @@ def test_who_was_asked_is_recorded_and_nothing_is_replaced(fleet, host, lab, hol
     assert f"{lab}/held" not in [file["path"] for file in manifest(second)[1]]
 
 
+def test_a_host_where_python_ends_at_once_is_not_called_unreachable(fleet, host, tmp_path):
+    ssh = tmp_path / "ssh"  # sees that nobody reads any more, and is still there for a moment
+    ssh.write_text('#!/bin/sh\nexec </dev/null\nsleep 1\nexec ssh "$@"\n', encoding="ascii")
+    ssh.chmod(0o700)
+    inventory = tmp_path / "inventory.yml"
+    ends = (
+        f"        ends:\n          ansible_host: {host.address}\n          ansible_ssh_executable: {ssh}\n"
+        f"          {NO_PYTHON}\n"
+    )
+    inventory.write_text(fleet.inventory().read_text().replace("      hosts:\n", f"      hosts:\n{ends}"))
+    done = collect(fleet, tmp_path, inventory=inventory, collect_hosts="h2:ends")
+    ended = run_of(tmp_path)["hosts"]["ends"]
+    assert ended["state"] == "failed" and "see that /no/such/python can be started" in ended["msg"], done.stdout
+
+
 def test_more_files_than_one_call_brings(fleet, host, lab, hold, tmp_path):
     code = (
         "import os, sys\n"
