@@ -20,6 +20,7 @@ from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, open_subfolder
 from ansible_collections.procfs.rescue.plugins.module_utils._hidden import (
     DRAFT,
+    PAUSES,
     PREFIX,
     Entries,
     new_name,
@@ -96,7 +97,7 @@ def unstage(folder: int, token: bytes) -> None:
     """Takes away what `staging_in` made."""
     with suppress(OSError):
         hidden = open_subfolder(PREFIX + token, folder)
-        remove_hidden(PREFIX + token, hidden, folder, ENTRIES)
+        remove_hidden(PREFIX + token, hidden, folder, ENTRIES, PAUSES)
         close(hidden)
 
 
@@ -107,7 +108,7 @@ def hidden_in(folder: int) -> Iterator[int]:
     try:
         yield hidden
     finally:
-        remove_hidden(name, hidden, folder, ENTRIES)
+        remove_hidden(name, hidden, folder, ENTRIES, PAUSES)
         close(hidden)
 
 

@@ -52,8 +52,10 @@ def open_folder(path: bytes, mounts: Dict[int, Mount]) -> Folder:
     return walk_to_folder(path, mounts, _LOCAL)
 
 
-def open_target(path: bytes, mounts: Dict[int, Mount]) -> Target:
-    return walk_to_target(path, mounts, _LOCAL)
+def open_target(
+    path: bytes, mounts: Dict[int, Mount], open_folder: Callable[[bytes, Dict[int, Mount]], Folder] = open_folder
+) -> Target:
+    return walk_to_target(path, mounts, _LOCAL, open_folder)
 
 
 def walk_to_folder(path: bytes, mounts: Dict[int, Mount], walk: Walk) -> Folder:
@@ -97,7 +99,9 @@ def walk_to_folder(path: bytes, mounts: Dict[int, Mount], walk: Walk) -> Folder:
             walk.leave(handle)
 
 
-def walk_to_target(path: bytes, mounts: Dict[int, Mount], walk: Walk) -> Target:
+def walk_to_target(
+    path: bytes, mounts: Dict[int, Mount], walk: Walk, open_folder: Callable[[bytes, Dict[int, Mount]], Folder]
+) -> Target:
     """Where the absolute ``path`` leads, symlinks at its end followed too; the caller closes the folder.
 
     The name need not exist. Raises RescueError as `walk_to_folder` does.
@@ -106,7 +110,7 @@ def walk_to_target(path: bytes, mounts: Dict[int, Mount], walk: Walk) -> Target:
         parent, name = os.path.split(path)
         if name in (b"", b".", b".."):
             raise RescueError("%s does not name a file." % printable(path))
-        folder = walk_to_folder(parent, mounts, walk)
+        folder = open_folder(parent, mounts)
         try:
             symlink = _symlink_target(folder, name, path, walk)
         except (OSError, RescueError):
@@ -195,16 +199,18 @@ def _entered(handle: Any, name: bytes, path: bytes, walk: Walk) -> Any:
 
 def _believed_target(symlink: Any, ancestors: List[Ancestor], path: bytes, walk: Walk) -> bytes:
     """Where the symlink leads, if neither it nor a folder above it can be exchanged by others than root."""
-    exchangeable = any(
-        folder.uid != 0 or (folder.is_writable_by_others and not folder.is_roots_sticky) for folder in ancestors
-    )
-    if exchangeable or walk.owner_and_mode(symlink)[0] != 0:
+    if is_exchangeable(ancestors) or walk.owner_and_mode(symlink)[0] != 0:
         raise RescueError(
             "%s leads through a symlink in %s that others than root could have made: give the path that it leads to, "
             "if that is the right one." % (printable(path), printable(ancestors[-1].path)),
             reasons=["ancestor_writable"],
         )
     return walk.readlink(symlink)
+
+
+def is_exchangeable(ancestors: Iterable[Ancestor]) -> bool:
+    """Whether others than root could put something else in the place of one of them."""
+    return any(folder.uid != 0 or (folder.is_writable_by_others and not folder.is_roots_sticky) for folder in ancestors)
 
 
 def _ancestor(path: bytes, handle: Any, walk: Walk) -> Ancestor:

@@ -10,15 +10,22 @@ What is done is one piece of code; how it is done on this host is in `_draft`.
 """
 
 import binascii
+import errno
 import itertools
 import os
 import re
 import time
 from contextlib import suppress
-from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
+from typing import Callable, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 # What a draft is called in its hidden folder.
 DRAFT = b"draft"
+
+# For our own, of which nobody else knows.
+PAUSES = (0.01, 0.05, 0.2, 0.5)
+
+# rmdir(2); over SFTP no more is known.
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.EREMOTEIO)
 
 PREFIX = b".procfs-rescue."
 
@@ -73,8 +80,12 @@ def _is_swept(name: bytes, folder: int, entries: Entries) -> bool:
         entries.close(hidden)
 
 
-def remove_hidden(name: bytes, hidden: int, folder: int, entries: Entries) -> bool:
-    """Whether the hidden folder is gone; what else somebody put into it is not ours to delete."""
+def remove_hidden(name: bytes, hidden: int, folder: int, entries: Entries, pauses: Sequence[float] = ()) -> bool:
+    """Whether the hidden folder is gone; what else somebody put into it is not ours to delete.
+
+    With ``pauses``, in seconds, it is tried again: a FUSE file system may hear of the draft's close(2) only later, and
+    keeps it there by another name until then.
+    """
     with suppress(OSError):  # published, the draft is not there any more
         entries.unlink(DRAFT, hidden)
     with suppress(OSError):
@@ -82,9 +93,14 @@ def remove_hidden(name: bytes, hidden: int, folder: int, entries: Entries) -> bo
     with suppress(OSError):
         if entries.is_ours(hidden):
             settle_backups(hidden, folder, entries)
-    with suppress(OSError):
-        entries.rmdir(name, folder)
-        return True
+    for pause in (*pauses, None):
+        try:
+            entries.rmdir(name, folder)
+            return True
+        except OSError as error:
+            if pause is None or error.errno not in _NOT_EMPTY:
+                break
+            time.sleep(pause)
     return False
 
 

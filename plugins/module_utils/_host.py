@@ -25,6 +25,7 @@ from typing import (
     Tuple,
 )
 
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import Tell
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
@@ -70,6 +71,8 @@ class Host(NamedTuple):
     # What some work gives that asks file systems which may never answer: it is given up after so many seconds without
     # anything, when these (paths) do not answer within so many. Raises SilenceError.
     in_time: Callable[[Callable[[], Any], float, Sequence[str], float], Any]
+    # Shares work out among processes, where there may be more than one; what they tell.
+    shares: Callable[[Callable[[int, int, Tell], None]], Iterator[Any]]
     # Whether the session ended, and all that was opened with it is gone; a scan begins another.
     has_ended: Callable[[], bool]
     open_folder: Callable[[bytes, Dict[int, Mount]], Folder]

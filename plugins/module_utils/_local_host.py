@@ -9,13 +9,14 @@
 import errno
 import os
 import stat
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content, write_content
 from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers, given
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers, given, shares
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, sweep_once
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import while_frozen
@@ -30,6 +31,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._installed import (
     release,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._keep_open import keep_open
+from ansible_collections.procfs.rescue.plugins.module_utils._known_folders import KnownFolders
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import apply_metadata, differences, read_metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._parents import make_folders, unmake_folders
@@ -106,6 +108,7 @@ LOCAL = Host(
     give_way=give_way,
     unreachable=unreachable,
     in_time=_in_time,
+    shares=shares,
     has_ended=lambda: False,
     open_folder=open_folder,
     open_target=open_target,
@@ -150,6 +153,15 @@ LOCAL = Host(
 )
 
 
-def local_host(warn: Callable[[str], object]) -> Host:
-    """`LOCAL`, which tells ``warn`` when its package database cannot be asked."""
-    return LOCAL._replace(witnesses=partial(package_witnesses, warn=warn))
+@contextmanager
+def local_host(warn: Callable[[str], object]) -> Iterator[Host]:
+    """`LOCAL` for one task; it tells ``warn`` when its package database cannot be asked."""
+    folders = KnownFolders()
+    try:
+        yield LOCAL._replace(
+            open_folder=folders.open_folder,
+            open_target=folders.open_target,
+            witnesses=partial(package_witnesses, warn=warn),
+        )
+    finally:
+        folders.close()

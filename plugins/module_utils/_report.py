@@ -23,6 +23,7 @@ class Reporter:
     def __init__(self, host: Host) -> None:
         self._users = host.user_names()
         self._groups = host.group_names()
+        self._processes: Dict[Process, Dict[str, Any]] = {}  # one may hold thousands of files
 
     def user(self, uid: int) -> str:
         return self._users.get(uid, str(uid))
@@ -44,16 +45,18 @@ class Reporter:
         )
 
     def process(self, process: Process) -> Dict[str, Any]:
-        return dict(
-            path_fields(process.exe, "exe"),
-            pid=process.pid,
-            start_time=process.start_time,
-            comm=printable(process.comm),
-            user=self.user(process.uid),
-            unit=unit_of(process.cgroup),
-            user_unit=user_unit_of(process.cgroup),
-            container=container_of(process.cgroup),
-        )
+        if process not in self._processes:
+            self._processes[process] = dict(
+                path_fields(process.exe, "exe"),
+                pid=process.pid,
+                start_time=process.start_time,
+                comm=printable(process.comm),
+                user=self.user(process.uid),
+                unit=unit_of(process.cgroup),
+                user_unit=user_unit_of(process.cgroup),
+                container=container_of(process.cgroup),
+            )
+        return dict(self._processes[process])
 
     def file(self, file: File) -> Dict[str, Any]:
         return {

@@ -9,12 +9,14 @@
 import os
 import re
 import time
+from collections import Counter
 from functools import partial
+from itertools import islice
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._aim import Aim
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import may_be_wanted
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, Tell
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Mount, Scan, Terms
@@ -34,6 +36,10 @@ from ansible_collections.procfs.rescue.plugins.module_utils._unsynced import Uns
 
 # For how many deadlines nothing may happen in what was begun: a server may write what it got to a disk meanwhile.
 _PATIENCE = 6
+
+# As many files are worth that processes share them, and as many are told of at once.
+_MANY = 200
+_AT_ONCE = 50
 
 # How often what is left is looked for once more when an SFTP session ended.
 _MOST_SESSIONS = 5
@@ -150,12 +156,45 @@ class _Rescue:
 
     def _all_restored(self, jobs: Sequence[Job], tools: Tools) -> List[Job]:
         """Those that are left when the session ends before."""
+        urgent = sum(_urgency(job) < len(_FIRST) for job in jobs)
         for number, job in enumerate(jobs):
+            if number == urgent:
+                self._restored_by_shares(jobs[urgent:], tools)
             if not job.result and self.host.has_ended():
                 return [one for one in jobs[number:] if not one.result]
-            self._continue_in_time(job, jobs[number + 1 :], tools)
+            self._continue_in_time(job, islice(jobs, number + 1, None), tools)
         self.unsynced.sync()
         return []
+
+    def _restored_by_shares(self, jobs: Sequence[Job], tools: Tools) -> None:
+        """Those of many that have nothing to do with each other, by several processes."""
+        if len(jobs) < _MANY or self.terms.parents or self.terms.freeze is not None:
+            return  # folders are made, and processes stopped, for one at a time
+        places = Counter(job.place for job in jobs)
+        alone = [
+            job
+            for job in jobs
+            if not job.result
+            and job.place is not None
+            and places[job.place] == 1
+            and not self._may_never_answer(job, tools.seen)
+        ]
+        batches = [alone[start : start + _AT_ONCE] for start in range(0, len(alone), _AT_ONCE)]
+        self.unsynced.sync()
+
+        def work(own: int, shares: int, tell: Tell) -> None:
+            for number in range(own, len(batches), shares):
+                lines: List[str] = []
+                for job in batches[number]:
+                    self._continue(job, partial(self._last_step, tools=tools, log=lines.append))
+                self.unsynced.sync()
+                tell((number, batches[number], self.aim.swept, lines), ())
+
+        # Whose process was killed before it told of them are looked at once more.
+        for number, done, swept, lines in self.host.shares(work):
+            for job, of_share in zip(batches[number], done):
+                vars(job).update(vars(of_share))
+            self._note(swept, lines)
 
     def _found_again(self, jobs: Sequence[Job]) -> Scan:
         found = self.host.scan(may_be_wanted([job.wish for job in jobs]), NORMAL)
@@ -163,21 +202,18 @@ class _Rescue:
         self._ask_for_places(jobs)
         return found
 
-    def _continue_in_time(self, job: Job, others: Sequence[Job], tools: Tools) -> None:
+    def _continue_in_time(self, job: Job, others: Iterable[Job], tools: Tools) -> None:
         """The last step of a job, which can be given up where a file system may never answer."""
-
-        def step(job: Job, log: Callable[[str], None]) -> Result:
-            return self.aim.take(job) or restored(job, tools, log)
 
         def work() -> Tuple[Job, Set[Tuple[int, int]], List[str]]:
             lines: List[str] = []
-            self._continue(job, partial(step, log=lines.append))
+            self._continue(job, partial(self._last_step, tools=tools, log=lines.append))
             self.unsynced.sync()
             return job, self.aim.swept, lines
 
         asked = {} if job.result else self._may_never_answer(job, tools.seen)
         if not asked:
-            self._continue(job, partial(step, log=self.log))
+            self._continue(job, partial(self._last_step, tools=tools, log=self.log))
             return
         self.unsynced.sync()
         started = time.monotonic()
@@ -185,12 +221,19 @@ class _Rescue:
             asked_by = list(asked.values())
             done, swept, lines = self.host.in_time(work, _PATIENCE * NORMAL.deadline, asked_by, NORMAL.deadline)
             vars(job).update(vars(done))
-            self.aim.swept |= swept
-            for line in lines:
-                self.log(line)
+            self._note(swept, lines)
         except SilenceError:
             job.result = dict(given_up(job, list(asked)), seconds=round(time.monotonic() - started, 3))
             self._ask_for_places(others)
+
+    def _last_step(self, job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
+        return self.aim.take(job) or restored(job, tools, log)
+
+    def _note(self, swept: Set[Tuple[int, int]], lines: Iterable[str]) -> None:
+        """What another process did for us."""
+        self.aim.swept |= swept
+        for line in lines:
+            self.log(line)
 
     def _may_never_answer(self, job: Job, seen: Seen) -> Dict[str, str]:
         """What a job needs of network and FUSE file systems: how it is called, and a path to ask them by."""

@@ -35,7 +35,8 @@ class Setting(NamedTuple):
 def run_module(module: Any, params: Answer, run: Callable[[Answer, Setting], Answer]) -> None:
     """Gives the answer to Ansible by AnsibleModule, and ends."""
     log = partial(_log, module._name) if module.no_log else module.log  # what it was asked is secret, not what it did
-    answer = run(params, Setting(module.check_mode, module._diff, log, local_host(module.warn)))
+    with local_host(module.warn) as host:
+        answer = run(params, Setting(module.check_mode, module._diff, log, host))
     for warning in answer.pop("warnings", []):
         module.warn(warning)
     if answer.get("failed"):
@@ -48,7 +49,8 @@ def main(name: str, params: Answer, check_mode: bool, diff: bool, logs: bool) ->
     task = importlib.import_module("ansible_collections.procfs.rescue.plugins.module_utils._%s_task" % name)
     warnings: List[str] = []
     log = partial(_log, "procfs.rescue.%s_file" % name) if logs else lambda _line: None
-    answer = task.run(params, Setting(check_mode, diff, log, local_host(warnings.append)))
+    with local_host(warnings.append) as host:
+        answer = task.run(params, Setting(check_mode, diff, log, host))
     if warnings:
         answer["warnings"] = warnings + answer.get("warnings", [])
     sys.stdout.write(json.dumps(answer))  # dump writes token by token

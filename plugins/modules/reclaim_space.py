@@ -258,7 +258,8 @@ def main() -> None:
         params = with_sizes(module.params, "min_size", "keep_last", "max_bytes")
         choice = choice_from(params)
         manner = manner_from(params, choice, module.check_mode)
-        answer = reclaim(choice, manner, module.params["deadline"], module.log, local_host(module.warn))
+        with local_host(module.warn) as host:
+            answer = reclaim(choice, manner, module.params["deadline"], module.log, host)
     except RescueError as error:
         module.fail_json(msg=str(error), refused=error.reasons)
     except OSError as error:

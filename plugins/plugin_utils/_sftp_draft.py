@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._hidden import (
     DRAFT,
+    PAUSES,
     Entries,
     new_name,
     remove_hidden,
@@ -122,7 +123,7 @@ class Drafts:
         try:
             yield hidden
         finally:
-            remove_hidden(name, hidden, folder, self.entries)
+            remove_hidden(name, hidden, folder, self.entries, PAUSES)
             self._close(hidden)
 
     @contextmanager

@@ -96,7 +96,7 @@ class Folders:
         return walk_to_folder(path, mounts, self._walk)
 
     def open_target(self, path: bytes, mounts: dict[int, Mount]) -> Target:
-        return walk_to_target(path, mounts, self._walk)
+        return walk_to_target(path, mounts, self._walk, self.open_folder)
 
     def mode_of(self, folder: int, name: bytes) -> int | None:
         try:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, Callable
 
 import pytest
 
@@ -22,6 +24,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._deadline import (
     answers,
     given,
     heard,
+    shares,
 )
 from unit.plugins.holders import wait_until
 
@@ -221,18 +224,76 @@ def test_nor_is_what_waits_for_something_that_goes_on() -> None:
     assert given(lambda: time.sleep(1) or "done", 0.2, lambda: True) == "done"
 
 
-def test_it_ends_with_us(tmp_path: Path) -> None:
+def told_by_shares(work: Callable[[int, int, Tell], None]) -> list[Any]:
+    return sorted(shares(work))
+
+
+def test_work_is_shared() -> None:
+    def work(own: int, number: int, tell: Tell) -> None:
+        for one in range(own, 11, number):
+            tell((one, os.getppid()), ())
+
+    assert told_by_shares(work) == [(one, os.getpid()) for one in range(11)]
+    assert told_by_shares(lambda _own, number, tell: tell(number, ())) == [
+        min(4, 2 * len(os.sched_getaffinity(0)))
+    ] * min(4, 2 * len(os.sched_getaffinity(0)))
+
+
+def test_what_a_killed_share_had_told_counts() -> None:
+    def work(own: int, _number: int, tell: Tell) -> None:
+        tell((own, "begun"), ())
+        if own == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        tell((own, "done"), ())
+
+    told = told_by_shares(work)
+    assert (0, "begun") in told and (0, "done") not in told
+    assert {(1, "begun"), (1, "done")} <= set(told)
+
+
+def test_a_share_that_fails_ends_it_and_says_nothing() -> None:
+    def work(own: int, _number: int, _tell: Tell) -> None:
+        raise OSError(own)
+
+    assert told_by_shares(work) == []
+
+
+def test_a_share_may_wait_for_long() -> None:
+    def work(own: int, _number: int, tell: Tell) -> None:
+        time.sleep(1.5)
+        tell(own, ())
+
+    assert 0 in told_by_shares(work)
+
+
+def test_no_process_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", fork)
+    assert told_by_shares(lambda own, _number, tell: tell(own, ())) == []
+
+
+@pytest.mark.parametrize("begin", ["given", "shares"])
+def test_it_ends_with_us(tmp_path: Path, begin: str) -> None:
     """Nothing may be written for a module that was killed."""
 
-    def work() -> None:
-        (tmp_path / "pid").write_text(str(os.getpid()))
+    def work(*_share: object) -> None:
+        (tmp_path / f"pid{os.getpid()}").touch()
         time.sleep(60)
 
     child = os.fork()
     if child == 0:
-        given(work, 60, never)
-    wait_until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
+        if begin == "given":
+            given(work, 60, never)
+        else:
+            list(shares(work))
+    number = {"given": 1, "shares": min(4, 2 * len(os.sched_getaffinity(0)))}[begin]
+    wait_until(lambda: len(list(tmp_path.iterdir())) == number)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    grandchild = Path("/proc") / (tmp_path / "pid").read_text()
-    wait_until(lambda: not grandchild.exists() or "Z (zombie)" in (grandchild / "status").read_text())
+    for path in tmp_path.iterdir():
+        grandchild = Path("/proc") / path.name[3:]
+        wait_until(
+            lambda grandchild=grandchild: not grandchild.exists() or "Z (zombie)" in (grandchild / "status").read_text()
+        )

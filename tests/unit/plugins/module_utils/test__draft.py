@@ -11,8 +11,10 @@ import re
 import secrets
 import signal
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -50,6 +52,29 @@ def test_where_it_needs_one_it_is_hidden_and_private(tmp_path: Path, folder: int
         assert os.listdir(hidden) == [os.fsdecode(DRAFT)]
         assert (hidden / os.fsdecode(DRAFT)).stat().st_mode == stat.S_IFREG | 0o600
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_a_file_system_that_lets_go_of_the_draft_late(tmp_path: Path, folder: int) -> None:
+    """As libfuse does, which hears of close(2) when that is over."""
+    with draft_in(folder):
+        [hidden] = tmp_path.iterdir()
+        (hidden / ".fuse_hidden1").touch()
+        late = Timer(0.1, (hidden / ".fuse_hidden1").unlink)
+        late.start()
+    assert os.listdir(tmp_path) == []
+    late.join()
+
+
+@pytest.mark.usefixtures("no_tmpfile")
+def test_what_is_put_beside_the_draft_is_not_waited_for_long(tmp_path: Path, folder: int) -> None:
+    started = time.monotonic()
+    with draft_in(folder):
+        [hidden] = tmp_path.iterdir()
+        (hidden / "others").touch()
+    assert os.listdir(hidden) == ["others"] and time.monotonic() - started < 5
+    started = time.monotonic()
+    assert sweep(folder, ENTRIES) == 0 and time.monotonic() - started < 0.5  # there may be many
 
 
 @pytest.mark.usefixtures("no_tmpfile")

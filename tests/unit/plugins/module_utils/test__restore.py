@@ -5,25 +5,30 @@
 from __future__ import annotations
 
 import base64
+import errno
 import grp
 import hashlib
 import os
+import signal
 import stat
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore_one
+from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore, _restore_one, _unsynced
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL, local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-from unit.plugins.holders import NOBODY, Held, Holders, in_child, memfd
+from unit.plugins.holders import NOBODY, Held, Holders, in_child, memfd, wait_until
 
 CONTENT = b"the original"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -333,6 +338,151 @@ def test_an_odd_failure_does_not_stop_the_rest_either(
     ]
 
 
+def fields_of(pid: str) -> list[str]:
+    """State, parent, process group and more (proc(5)); none when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def processes_in_group(group: int) -> list[str]:
+    found = {pid: fields_of(pid) for pid in os.listdir("/proc") if pid.isdigit()}
+    return [pid for pid, fields in found.items() if fields and fields[0] != "Z" and fields[2] == str(group)]
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are many."""
+    monkeypatch.setattr(_restore, "_MANY", 2)
+    monkeypatch.setattr(_restore, "_AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("many")
+def test_many_are_restored_by_several_processes(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        lose(str(number))
+    (top / "there").touch()
+    two = [lose("two", content).link for content in (b"one\n", b"two\n")]
+    restored_by = top.parent / "restored by"
+    restored_by.mkdir()
+    real_put_back = _restore_one.put_back
+
+    def put_back(order: Any) -> Any:
+        (restored_by / f"{order.target.name.decode()} {os.getpid()}").touch()
+        return real_put_back(order)
+
+    monkeypatch.setattr(_restore_one, "put_back", put_back)
+    names = ["ld-linux.so", *map(str, range(20)), "there", "unknown"]
+    for_one = [{"path": f"{top}/two", "source": {"link": link}} for link in two]
+    results = restored(*({"path": f"{top}/{name}"} for name in names), *for_one)
+    assert [result["path"] for result in results] == [f"{top}/{name}" for name in [*names, "two", "two"]]
+    assert [result["status"] for result in results] == [
+        "failed",
+        *["restored"] * 20,
+        "present",
+        "failed",
+        "restored",
+        "present",
+    ]
+    assert all((top / str(number)).read_bytes() == CONTENT for number in range(20))
+    by = dict(path.name.split() for path in restored_by.iterdir())
+    assert len({by[str(number)] for number in range(20)}) > 1
+    assert int(by["two"]) == os.getpid()  # what goes to one place goes there in turn
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("how", ["parents", "freeze"])
+def test_some_things_are_done_by_one_process(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    for number in range(4):
+        lose(str(number))
+    shared: list[object] = []
+    host = LOCAL._replace(shares=lambda work: iter(shared.append(work) or ()))
+    requests = [{"path": f"{top}/{number}"} for number in range(4)]
+    results = restored(*requests, host=host, **{"parents": {"parents": True}, "freeze": {"freeze": 1.0}}[how])
+    assert {result["status"] for result in results} == {"restored"} and not shared
+
+
+@pytest.mark.usefixtures("many")
+def test_what_a_killed_process_had_not_told_is_looked_at_again(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        lose(str(number))
+    here = os.getpid()
+    real_put_back = _restore_one.put_back
+
+    def put_back(order: Any) -> Any:
+        if order.target.name == b"5" and os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real_put_back(order)
+
+    monkeypatch.setattr(_restore_one, "put_back", put_back)
+    results = restored(*({"path": f"{top}/{number}"} for number in range(8)))
+    statuses = [result["status"] for result in results]
+    assert statuses == ["restored"] * 4 + ["present"] + ["restored"] * 3  # 4 was restored with 5, and nobody told
+    assert all((top / str(number)).read_bytes() == CONTENT for number in range(8))
+
+
+def killed_while_it_restores(requests: list[Result], top: Path) -> None:
+    """As soon as there is one more in ``top``; nothing goes on without it."""
+    before = len(list(top.iterdir()))
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        with suppress(BaseException):
+            restore(requests, Terms(), lambda _line: None, LOCAL)
+        os._exit(0)
+    wait_until(lambda: len(list(top.iterdir())) > before, 20)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    wait_until(lambda: not processes_in_group(child))
+
+
+def test_many_where_the_module_is_killed(top: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has its name is whole, and another run does what is left."""
+    contents = {top / str(number): f"content {number}\n".encode() * 100 for number in range(400)}
+    fds = []
+    for path, content in contents.items():
+        path.write_bytes(content)
+        fds.append(os.open(path, os.O_RDONLY))
+        path.unlink()
+    holders.start("cat", keep=tuple(fds))
+    for fd in fds:
+        os.close(fd)
+    requests = [{"path": str(path)} for path in contents]
+    real_put_back = _restore_one.put_back
+    monkeypatch.setattr(_restore_one, "put_back", lambda order: time.sleep(0.02) or real_put_back(order))
+    for _time in range(5):
+        killed_while_it_restores(requests, top)
+        assert all(path.read_bytes() == contents[path] for path in top.iterdir())
+    there = len(list(top.iterdir()))
+    assert 5 <= there < 400
+    monkeypatch.undo()
+    assert [result["status"] for result in restored(*requests)].count("restored") == 400 - there
+    assert all(path.read_bytes() == content for path, content in contents.items())
+    assert len(list(top.iterdir())) == 400
+
+
+@pytest.mark.usefixtures("many")
+def test_many_names_of_which_some_may_be_lost(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        lose(str(number))
+
+    def sync(_folder: int) -> None:
+        raise NotSyncedError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(_unsynced, "sync", sync)
+    results = [restore([{"path": f"{top}/{number}"} for number in range(4)], Terms(), print, LOCAL)]
+    assert {result["status"] for result in results[0]} == {"failed"}
+
+
 @pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"{{ 7*7 }}", b"x (deleted)", b"-rf", b"..."])
 def test_hostile_names(top: Path, holders: Holders, name: bytes) -> None:
     path = os.fsencode(top) + b"/" + name
@@ -614,7 +764,8 @@ def test_a_database_that_cannot_be_asked_proves_nothing_and_is_told(
     (owned / "tool.list").unlink()
     (owned / "tool.list").mkdir()
     warnings: list[str] = []
-    (result,) = restore([{"path": f"{top}/tool"}], Terms(), print, local_host(warnings.append))
+    with local_host(warnings.append) as host:
+        (result,) = restore([{"path": f"{top}/tool"}], Terms(), print, host)
     assert (result["status"], result["content_by"], result["dropped"]) == ("restored", "none", ["setuid"])
     assert warnings[0].startswith("The package database could not be asked: Is a directory.")
 
@@ -708,10 +859,9 @@ def test_more_files_than_descriptors(top: Path, holders: Holders) -> None:
 
     def few() -> list[str]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 256))
-        return [
-            result["status"]
-            for result in restore([{"path": str(path)} for path in paths], Terms(), lambda _: None, LOCAL)
-        ]
+        with local_host(print) as host:
+            results = restore([{"path": str(path)} for path in paths], Terms(), lambda _: None, host)
+        return [result["status"] for result in results]
 
     assert in_child(few) == ["restored"] * number
 
