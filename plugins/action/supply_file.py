@@ -20,11 +20,12 @@ from ansible.utils.display import Display
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import need_fields, need_from
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_from
 from ansible_collections.procfs.rescue.plugins.module_utils._report import diff_of
-from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
+from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, new_draft, supply
 from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import (
     SUPPLY_SPEC,
     failed,
@@ -176,17 +177,22 @@ class ActionModule(ActionBase):
 
     def _over_sftp(self, host: Host, source: str, files: list[Fields]) -> list[Fields]:
         options = self._options
-        manner = Manner(options["accept"], self._task.check_mode, options["parents"], options["try_start"])
+        terms = Terms(
+            options["accept"],
+            check_mode=self._task.check_mode,
+            parents=options["parents"],
+            try_start=options["try_start"],
+        )
 
         def log(line: str) -> None:
             _display.v(line, host=self._vars.get("inventory_hostname"))
 
         if source == "process":
-            return held(files, manner, log, host)
+            return held(files, terms, log, host)
         if source == "package":
             why = "%s: its package cannot be unpacked over SFTP."
             return [failed(need_from(file), why % file["path"], ["no_package"]) for file in files]
-        return [of_peers(file, lambda one: supply(self._delivery(one, host), manner, log, host)) for file in files]
+        return [of_peers(file, lambda one: supply(self._delivery(one, host), terms, log, host)) for file in files]
 
     def _delivery(self, file: Fields, host: Host) -> Delivery:
         content = partial(_content, file.get("from_file"))

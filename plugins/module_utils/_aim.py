@@ -13,12 +13,12 @@ from typing import Dict, Iterable, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
-from ansible_collections.procfs.rescue.plugins.module_utils._folder import target_to_be
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Missing, Mount, Target, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_result import left_alone
+from ansible_collections.procfs.rescue.plugins.module_utils._target import aimed
 
 
 class Aim:
@@ -42,30 +42,23 @@ class Aim:
                 job.aim_in_place(self.open_target(wish.path))
             else:
                 with suppress(RescueError):  # its folder may be gone: it is to go elsewhere
-                    job.origin = self._reached(wish.path)
+                    self._check_reached(wish.path)
+                    job.origin = self.host.open_target(wish.path, self.mounts)
                     job.wish = wish._replace(path=job.origin.path)
         if wish.dest is not None:
             job.target = self.open_target(wish.dest)
         return {} if job.target is None or job.target.missing else self.settled(job, job.target)
 
     def open_target(self, path: bytes) -> Target:
-        try:
-            target = self._reached(path)
-            if self.terms.parents and not self.terms.check_mode:
-                # A run that was killed the moment after it made the folder left its hidden one beside it.
-                with suppress(RescueError):
-                    above = self.host.open_folder(os.path.dirname(target.folder.path), self.mounts)
-                    self.host.sweep_once(above.fd, self.swept)
-                    self.host.close(above.fd)
-            return target
-        except RescueError as error:
-            if error.reasons != ["folder_gone"] or not self.terms.parents:
-                raise
-            target = target_to_be(path, lambda folder: self.host.open_folder(folder, self.mounts), self._to_be_made)
-            if target.missing and self.host.mode_of(target.folder.fd, target.missing[0].name) is None:
-                return target
-            self.host.close(target.folder.fd)  # something else has its name, or it was made meanwhile
-            raise
+        self._check_reached(path)
+        target = aimed(path, self.mounts, self.host, self._to_be_made if self.terms.parents else None)
+        if self.terms.parents and not target.missing and not self.terms.check_mode:
+            # A run that was killed the moment after it made the folder left its hidden one beside it.
+            with suppress(RescueError):
+                above = self.host.open_folder(os.path.dirname(target.folder.path), self.mounts)
+                self.host.sweep_once(above.fd, self.swept)
+                self.host.close(above.fd)
+        return target
 
     def _to_be_made(self, path: bytes, name: bytes) -> Missing:
         with suppress(RescueError):  # its users may not be there, or the database cannot be asked
@@ -110,10 +103,9 @@ class Aim:
         """Before they are walked: whether they can be."""
         self.unreachable |= self.host.unreachable(paths, self.mounts)
 
-    def _reached(self, path: bytes) -> Target:
+    def _check_reached(self, path: bytes) -> None:
         if path in self.unreachable:
             raise RescueError(
                 "%s was skipped: it is on a network or FUSE file system that does not answer. Look after its server, "
                 "or restore elsewhere with dest." % printable(path)
             )
-        return self.host.open_target(path, self.mounts)

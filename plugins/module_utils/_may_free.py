@@ -38,7 +38,9 @@ class Manner(NamedTuple):
     check_mode: bool = False
 
 
-class Candidate(NamedTuple):
+class Freeable(NamedTuple):
+    """A file that may be freed, unless there are ``reasons`` against it."""
+
     deleted: DeletedFile
     reasons: List[str]
 
@@ -65,7 +67,7 @@ def refusals(found: Found, manner: Manner, appends: Callable[[Sighting], bool]) 
         reasons.append("mapped")
     if not manner.readable and any(one.access != "write" for one in deleted.sightings):
         reasons.append("may_read")
-    writers = Candidate(deleted, []).writers
+    writers = Freeable(deleted, []).writers
     # What is only cut at its beginning keeps its size, and nobody's offset matters.
     cut_off = manner.readable or not (manner.keep_last or manner.archive)
     if cut_off and not manner.sparse_writer and not all(appends(one) for one in writers):
@@ -74,7 +76,7 @@ def refusals(found: Found, manner: Manner, appends: Callable[[Sighting], bool]) 
 
 
 def cut(
-    one: Candidate,
+    one: Freeable,
     manner: Manner,
     file: File,
     copy: Optional[Dict[str, Any]],

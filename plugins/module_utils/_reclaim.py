@@ -22,7 +22,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import Claim
 from ansible_collections.procfs.rescue.plugins.module_utils._may_free import (
     REASONS,
-    Candidate,
+    Freeable,
     Manner,
     cut,
     length,
@@ -140,7 +140,7 @@ class _Work:
     def end(self) -> None:
         unpin(self._pinned)
 
-    def look(self, wanted: Set[Identity]) -> Dict[Identity, Candidate]:
+    def look(self, wanted: Set[Identity]) -> Dict[Identity, Freeable]:
         """All candidates as they are now; of those ``wanted`` the file is held from here on."""
         seen = self.host.scan(lambda one: one.file.identity in wanted, self.effort)
         self._pinned = seen.sightings
@@ -159,11 +159,11 @@ class _Work:
             places.close()
         meant = [found for found in everything if self.choice.means(found, self.reporter)]
         return {
-            found.deleted.file.identity: Candidate(found.deleted, refusals(found, self.manner, appends))
+            found.deleted.file.identity: Freeable(found.deleted, refusals(found, self.manner, appends))
             for found in meant
         }
 
-    def freeable(self, one: Candidate) -> int:
+    def freeable(self, one: Freeable) -> int:
         """The bytes that `free` would free of it as it is now; 0 where it is refused, which may turn out here."""
         file = one.deleted.file
         kept_from = length(self.manner, file, file.size if self.manner.archive else None)
@@ -175,7 +175,7 @@ class _Work:
             one.reasons.append("failed")
             return 0
 
-    def limit(self, chosen: Iterable[Candidate]) -> None:
+    def limit(self, chosen: Iterable[Freeable]) -> None:
         """Refuses what goes beyond ``max_bytes``, the largest files first."""
         left = self.manner.max_bytes
         if left is None:
@@ -189,7 +189,7 @@ class _Work:
             else:
                 left -= freeable
 
-    def archive(self, chosen: Iterable[Candidate]) -> Dict[Identity, Dict[str, Any]]:
+    def archive(self, chosen: Iterable[Freeable]) -> Dict[Identity, Dict[str, Any]]:
         """Copies out what is to be freed, verified; what could not be is refused. Gives the results of the copies."""
         if self.manner.archive is None:
             return {}
@@ -206,7 +206,7 @@ class _Work:
                 one.reasons.append("not_archived")
         return {one.deleted.file.identity: result for one, result in zip(ready, results)}
 
-    def _check_archive(self, path: bytes, ready: Iterable[Candidate]) -> None:
+    def _check_archive(self, path: bytes, ready: Iterable[Freeable]) -> None:
         folder = self.host.open_folder(path, self.mounts)
         self.host.close(folder.fd)
         for one in ready:
@@ -216,9 +216,7 @@ class _Work:
                     "another one." % (printable(path), printable(one.best.path))
                 )
 
-    def free(
-        self, files: Iterable[Tuple[Candidate, Optional[Dict[str, Any]]]], pinned: Set[Identity]
-    ) -> Dict[str, Any]:
+    def free(self, files: Iterable[Tuple[Freeable, Optional[Dict[str, Any]]]], pinned: Set[Identity]) -> Dict[str, Any]:
         rooms = Rooms(self.mounts)
         results = []
         for one, copy in files:
@@ -240,7 +238,7 @@ class _Work:
             "mount_points": rooms.compared(),
         }
 
-    def _free(self, one: Candidate, copy: Optional[Dict[str, Any]], rooms: Rooms) -> int:
+    def _free(self, one: Freeable, copy: Optional[Dict[str, Any]], rooms: Rooms) -> int:
         freed = free(one.best, rooms, lambda file: cut(one, self.manner, file, copy, appends))
         inode = one.deleted.file.inode
         self.log("freed %d bytes of %s (%s, inode %d)" % (freed, printable(one.best.path), one.best.link, inode))
@@ -252,7 +250,7 @@ def _is_claimed(claim: Claim, sighting: Sighting) -> bool:
     return all(wanted in (None, value) for wanted, value in zip(claim, values))
 
 
-def _told(one: Candidate, status: str, freed: int, copy: Optional[Dict[str, Any]], why: str = "") -> Dict[str, Any]:
+def _told(one: Freeable, status: str, freed: int, copy: Optional[Dict[str, Any]], why: str = "") -> Dict[str, Any]:
     file, path = one.deleted.file, one.best.host_path or one.best.path
     if one.reasons and status != "failed":
         status = "refused"

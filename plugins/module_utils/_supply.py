@@ -14,12 +14,11 @@ import stat
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import number_of
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._folder import target_to_be
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import (
     judge_content,
@@ -34,13 +33,21 @@ from ansible_collections.procfs.rescue.plugins.module_utils._metadata import (
     acl_lets_others_write,
     repairs,
 )
-from ansible_collections.procfs.rescue.plugins.module_utils._model import File, Missing, Recorded, Target, Witness
+from ansible_collections.procfs.rescue.plugins.module_utils._model import (
+    File,
+    Missing,
+    Recorded,
+    Target,
+    Terms,
+    Witness,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, need_fields
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._target import (
+    aimed,
     check_named,
     check_room,
     filling,
@@ -70,15 +77,6 @@ class Delivery(NamedTuple):
     came: int = 0
 
 
-class Manner(NamedTuple):
-    """As of the same names in `_model.Terms`."""
-
-    accept: Sequence[str]
-    check_mode: bool
-    parents: bool
-    try_start: bool
-
-
 @contextmanager
 def new_draft(host: Host, folder: int) -> Iterator[Draft]:
     """After what killed runs left in the opened ``folder`` was removed. Raises OSError."""
@@ -87,11 +85,11 @@ def new_draft(host: Host, folder: int) -> Iterator[Draft]:
         yield draft
 
 
-def supply(delivery: Delivery, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
+def supply(delivery: Delivery, terms: Terms, log: Callable[[str], None], host: Host) -> Result:
     """The result of one file, as `_restore.restore` gives them; it fails without an exception."""
     started = time.monotonic()
     try:
-        result = _supplied(delivery, manner, log, host)
+        result = _supplied(delivery, terms, log, host)
     except RescueError as error:
         result = _result(delivery, "failed", str(error), refused=error.reasons)
     except OSError as error:
@@ -100,21 +98,21 @@ def supply(delivery: Delivery, manner: Manner, log: Callable[[str], None], host:
     return dict(result, seconds=round(time.monotonic() - started, 3))
 
 
-def _supplied(delivery: Delivery, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
-    target = _open_target(delivery, manner, host)
+def _supplied(delivery: Delivery, terms: Terms, log: Callable[[str], None], host: Host) -> Result:
+    target = aimed(delivery.need.path, {}, host, partial(_to_be_made, delivery, host) if terms.parents else None)
     try:
         if not target.missing and host.mode_of(target.folder.fd, target.name) is not None:
             return _result(delivery, "present", "%s is there and was left alone." % printable(target.path))
         put = _copied if delivery.offer.leads_to is None else _symlinked
-        if manner.check_mode:
-            return put(delivery, target, manner, log, host)
+        if terms.check_mode:
+            return put(delivery, target, terms, log, host)
         with folder_there(target, set(), host) as (there, made):
-            result = put(delivery, there, manner, log, host)
+            result = put(delivery, there, terms, log, host)
         if made:
             reporter = Reporter(host)
             result["made"] = [reporter.folder(one) for one in made]
             result["msg"] += "".join(map(reporter.new_folder, made))
-        if manner.try_start:
+        if terms.try_start:
             try_to_start(result, target.path, host)
         return result
     except FileExistsError:
@@ -124,16 +122,6 @@ def _supplied(delivery: Delivery, manner: Manner, log: Callable[[str], None], ho
         raise not_synced(target.path, error) from error
     finally:
         host.close(target.folder.fd)
-
-
-def _open_target(delivery: Delivery, manner: Manner, host: Host) -> Target:
-    path = delivery.need.path
-    try:
-        return host.open_target(path, {})
-    except RescueError as error:
-        if error.reasons != ["folder_gone"] or not manner.parents:
-            raise
-    return target_to_be(path, lambda folder: host.open_folder(folder, {}), partial(_to_be_made, delivery, host))
 
 
 def _to_be_made(delivery: Delivery, host: Host, path: bytes, name: bytes) -> Missing:
@@ -157,7 +145,7 @@ def _to_be_made(delivery: Delivery, host: Host, path: bytes, name: bytes) -> Mis
     return Missing(name)
 
 
-def _symlinked(delivery: Delivery, target: Target, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
+def _symlinked(delivery: Delivery, target: Target, terms: Terms, log: Callable[[str], None], host: Host) -> Result:
     leads_to = delivery.offer.leads_to or b""
     if host.witnesses([target.path]):
         raise RescueError("%s is no symlink in this host's package." % printable(target.path), ["checksum_differs"])
@@ -166,7 +154,7 @@ def _symlinked(delivery: Delivery, target: Target, manner: Manner, log: Callable
         hint = " If it was a symlink, make it again: ln -s TARGET %s" % shlex.quote(path)
         raise RescueError(text % (path, delivery.by) + hint, ["no_digest"])
     status, verb = "restorable", "would be made again"
-    if not manner.check_mode:
+    if not terms.check_mode:
         host.symlink(target.folder.fd, target.name, leads_to)
         status, verb = "restored", "was made again"
         log("restored the symlink %s from %s" % (printable(target.path), delivery.by))
@@ -176,11 +164,11 @@ def _symlinked(delivery: Delivery, target: Target, manner: Manner, log: Callable
     return dict(result, content_by=delivery.by, metadata_by=delivery.by, source=_source(delivery))
 
 
-def _copied(delivery: Delivery, target: Target, manner: Manner, log: Callable[[str], None], host: Host) -> Result:
+def _copied(delivery: Delivery, target: Target, terms: Terms, log: Callable[[str], None], host: Host) -> Result:
     witness = _witness(delivery.need, target, host)
     recorded = host.recorded(target.path)
     metadata, by = _metadata(delivery, recorded, host), recorded.by if recorded else delivery.by
-    reasons = standing(judge_folder(_file(metadata), target.folder.ancestors, witness), manner.accept)
+    reasons = standing(judge_folder(_file(metadata), target.folder.ancestors, witness), terms.accept)
     if reasons:
         raise RescueError("Refused to restore %s: %s." % (printable(target.path), sentence(reasons)), reasons)
     has_acl = ACL in metadata.xattrs
@@ -192,7 +180,7 @@ def _copied(delivery: Delivery, target: Target, manner: Manner, log: Callable[[s
         raise RescueError(text % told, ["owner_differs"])
     needed = delivery.offer.size - delivery.came
     check_room(target, needed, host)
-    if manner.check_mode:
+    if terms.check_mode:
         return _told(delivery, target, metadata, by, witness, {}, [], "restorable", host)
     with filling(target, needed, host), delivery.draft_in(target.folder.fd) as draft:
         host.write_content(delivery.content(), draft.fd)

@@ -16,7 +16,6 @@ from typing import Any, Callable, Dict, Iterator, List
 
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import staged_in, staging_in, unstage
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import DO_NOT, RescueError, fault
-from ansible_collections.procfs.rescue.plugins.module_utils._folder import target_to_be
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import WAIVABLE
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Missing, Target, Terms
@@ -25,8 +24,8 @@ from ansible_collections.procfs.rescue.plugins.module_utils._needs import Need, 
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import offer_from
 from ansible_collections.procfs.rescue.plugins.module_utils._options import TRANSPORT
 from ansible_collections.procfs.rescue.plugins.module_utils._package_file import packaged
-from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
-from ansible_collections.procfs.rescue.plugins.module_utils._target import check_room, filling
+from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, new_draft, supply
+from ansible_collections.procfs.rescue.plugins.module_utils._target import aimed, check_room, filling
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import content as content_of
 
@@ -59,27 +58,32 @@ def run(params: Dict[str, Any], setting: Setting) -> Dict[str, Any]:
     peer has ``no_peer``, why; or a piece to ``stage``.
     """
     files, host = params["files"], setting.host
-    manner = Manner(params["accept"], setting.check_mode, params["parents"], params["try_start"])
+    terms = Terms(
+        params["accept"],
+        check_mode=setting.check_mode,
+        parents=params["parents"],
+        try_start=params["try_start"],
+    )
 
     staged: Dict[str, int] = {}
 
     def give(source: str, wanted: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
         if source == "process":
-            return held(wanted, manner, setting.log, host)
+            return held(wanted, terms, setting.log, host)
         if source == "package":
-            return [_from_package(need_from(fields), manner, setting.log, host) for fields in wanted]
+            return [_from_package(need_from(fields), terms, setting.log, host) for fields in wanted]
         return [of_peers(fields, given) for fields in wanted]
 
     def given(fields: Dict[str, Any]) -> Dict[str, Any]:
-        return supply(_delivery(fields, staged, host), manner, setting.log, host)
+        return supply(_delivery(fields, staged, host), terms, setting.log, host)
 
     try:
         if files and "stage" in files[0]:
-            return _stage(files[0]["stage"], manner.parents, host)
+            return _stage(files[0]["stage"], terms.parents, host)
         with ExitStack() as stack:
             for fields in files:
                 if "token" in fields:
-                    staged[fields["token"]] = stack.enter_context(_staged(fields, manner.parents, host))
+                    staged[fields["token"]] = stack.enter_context(_staged(fields, terms.parents, host))
             return summed_up(in_order(files, params["sources"], give))
     except RescueError as error:
         return {"failed": True, "changed": False, "msg": DO_NOT + str(error)}
@@ -130,11 +134,10 @@ def of_peers(fields: Dict[str, Any], give: Callable[[Dict[str, Any]], Dict[str, 
     return result
 
 
-def held(files: List[Dict[str, Any]], manner: Manner, log: Callable[[str], None], host: Host) -> List[Dict[str, Any]]:
+def held(files: List[Dict[str, Any]], terms: Terms, log: Callable[[str], None], host: Host) -> List[Dict[str, Any]]:
     """What processes hold of them, in one look at the host."""
     from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore  # most need no process again
 
-    terms = Terms(manner.accept, check_mode=manner.check_mode, parents=manner.parents, try_start=manner.try_start)
     needs = [need_from(fields) for fields in files]
     requests = [
         dict(path_fields(need.path), checksum=need.checksum)
@@ -178,12 +181,7 @@ def _waiting_room(path: bytes, parents: bool, host: Host) -> Iterator[Target]:
 
     Raises RescueError.
     """
-    try:
-        target = host.open_target(path, {})
-    except RescueError as error:
-        if error.reasons != ["folder_gone"] or not parents:
-            raise
-        target = target_to_be(path, lambda folder: host.open_folder(folder, {}), lambda _path, name: Missing(name))
+    target = aimed(path, {}, host, (lambda _path, name: Missing(name)) if parents else None)
     try:
         yield target
     finally:
@@ -225,14 +223,12 @@ def _token(fields: Dict[str, Any]) -> bytes:
     return token.encode("ascii")
 
 
-def _from_package(need: Need, manner: Manner, log: Callable[[str], None], host: Host) -> Dict[str, Any]:
+def _from_package(need: Need, terms: Terms, log: Callable[[str], None], host: Host) -> Dict[str, Any]:
     try:
         with ExitStack() as stack:
             offer, fd = stack.enter_context(packaged(need))
             by = "package %s %s" % (need.installed[:2] if need.installed else ("", ""))
-            return supply(
-                Delivery(need, offer, lambda: content_of(fd), by, partial(new_draft, host)), manner, log, host
-            )
+            return supply(Delivery(need, offer, lambda: content_of(fd), by, partial(new_draft, host)), terms, log, host)
     except RescueError as error:
         return failed(need, str(error), error.reasons)
     except OSError as error:

@@ -9,12 +9,32 @@
 import errno
 import os
 from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
+from ansible_collections.procfs.rescue.plugins.module_utils._folder import target_to_be
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Target
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Missing, Mount, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+
+
+def aimed(
+    path: bytes, mounts: Dict[int, Mount], host: Host, to_be_made: Optional[Callable[[bytes, bytes], Missing]]
+) -> Target:
+    """Where the absolute ``path`` leads; where its folder is gone, as it will be with what is ``to_be_made``.
+
+    None allows no folder to be made. Raises RescueError.
+    """
+    try:
+        return host.open_target(path, mounts)
+    except RescueError as error:
+        if error.reasons != ["folder_gone"] or to_be_made is None:
+            raise
+        target = target_to_be(path, lambda folder: host.open_folder(folder, mounts), to_be_made)
+        if target.missing and host.mode_of(target.folder.fd, target.missing[0].name) is None:
+            return target
+        host.close(target.folder.fd)  # something else has its name, or it was made meanwhile
+        raise
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._may_free import (
     REASONS,
-    Candidate,
+    Freeable,
     Manner,
     cut,
     length,
@@ -87,7 +87,7 @@ def test_all_that_is_against_it_is_told() -> None:
 
 def test_who_writes() -> None:
     sightings = [WRITER, a_sighting(), a_sighting(access="both"), a_sighting(access="write", via="map")]
-    candidate = Candidate(a_deleted_file(*sightings), [])
+    candidate = Freeable(a_deleted_file(*sightings), [])
     assert candidate.best == WRITER
     assert candidate.writers == [sightings[0], sightings[2]]
 
@@ -115,7 +115,7 @@ def test_how_much_is_freed_from_the_beginning_on(
 
 
 def cut_of(file: File, copy: dict[str, Any] | None, at_its_own: int | None = None, **manner: Any) -> int | None:
-    one = Candidate(a_deleted_file(WRITER, OTHER_WRITER), [])
+    one = Freeable(a_deleted_file(WRITER, OTHER_WRITER), [])
     return cut(one, Manner(**manner), file, copy, lambda writer: writer.fd != at_its_own)
 
 

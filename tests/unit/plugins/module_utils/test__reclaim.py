@@ -26,7 +26,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filter
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import unpin
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
-from ansible_collections.procfs.rescue.plugins.module_utils._may_free import Candidate, Manner
+from ansible_collections.procfs.rescue.plugins.module_utils._may_free import Freeable, Manner
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Scan, Sighting
 from ansible_collections.procfs.rescue.plugins.module_utils._reclaim import Choice, choice_from, manner_from, reclaim
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
@@ -799,7 +799,7 @@ def test_without_the_limit_more_is_gone_than_allowed(
 def test_without_the_check_of_the_copy_the_content_is_nowhere(
     log: Path, program: Callable[..., int], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(work: _reclaim._Work, files: Iterable[Candidate]) -> dict[Any, Any]:
+    def careless(work: _reclaim._Work, files: Iterable[Freeable]) -> dict[Any, Any]:
         files = list(files)
         real(work, files)
         for one in files:

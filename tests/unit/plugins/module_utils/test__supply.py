@@ -30,7 +30,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer,
 from ansible_collections.procfs.rescue.plugins.module_utils._offer_task import offered
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.module_utils._start import does_start
-from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, Manner, new_draft, supply
+from ansible_collections.procfs.rescue.plugins.module_utils._supply import Delivery, new_draft, supply
 from ansible_collections.procfs.rescue.plugins.module_utils._supply_task import run
 from ansible_collections.procfs.rescue.plugins.module_utils._task import Setting
 from unit.plugins.holders import NOBODY, Holders, wait_until
@@ -76,7 +76,7 @@ def delivered(
         return new_draft(host, at)
 
     given = Delivery(needed, offer, lambda: [content], "peer web3", draft_in)
-    return supply(given, Manner([], False, parents, try_start), lambda _line: None, host)
+    return supply(given, Terms(parents=parents, try_start=try_start), lambda _line: None, host)
 
 
 def test_what_a_peer_gave(folder: Path) -> None:
@@ -461,7 +461,7 @@ def test_a_folder_is_made_so_that_nobody_else_may_write_in_it(
     host = knowing(path)._replace(recorded=lambda at: recorded if at == os.fsencode(path.parent) else None)
     needed = Need(os.fsencode(path), ABC, TOOL, "debian 12")
     given = Delivery(needed, offer, lambda: [b"abc"], "peer web3", lambda at: new_draft(host, at))
-    result = supply(given, Manner(["ancestor_writable"], False, True, False), lambda _line: None, host)
+    result = supply(given, Terms(["ancestor_writable"], parents=True), lambda _line: None, host)
     assert result["status"] == "restored", result["msg"]
     found = path.parent.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == made
