@@ -4,7 +4,10 @@
 
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 
-"""A question that may never be answered (a dead NFS or FUSE server) is put by a child process with a deadline."""
+"""A question that may never be answered (a dead NFS or FUSE server) is put by a child process with a deadline.
+
+Much work is shared by several.
+"""
 
 import array
 import math

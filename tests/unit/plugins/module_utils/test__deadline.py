@@ -45,7 +45,7 @@ def test_the_end_of_the_asking_process_is_no_mess() -> None:
 def test_no_answer() -> None:
     started = time.monotonic()
     assert not answers(lambda: time.sleep(60), 0.2)
-    assert 0.2 <= time.monotonic() - started < 1
+    assert 0.2 <= time.monotonic() - started < 5
     child, status = os.waitpid(-1, 0)
     assert child > 0
     assert os.WTERMSIG(status) == signal.SIGKILL
@@ -89,13 +89,13 @@ def test_nobody_is_heard_after_the_end() -> None:
 
 def test_several_at_once() -> None:
     def work(number: int, tell: Tell) -> None:
-        time.sleep(0.3)
+        time.sleep(1)
         tell(number, [])
         tell(-number, [])
 
     started = time.monotonic()
     told = [(one.number, one.told) for one in heard([partial(work, number) for number in range(4)], 5)]
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3.5
     assert sorted(told) == [(number, one) for number in range(4) for one in sorted((number, -number))]
 
 

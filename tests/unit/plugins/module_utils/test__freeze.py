@@ -202,7 +202,7 @@ def test_they_are_let_go_when_the_time_is_over(busy: Path, write: Callable[..., 
     moved, frozen = while_frozen(lambda: [moves(busy) for _time in range(12)], [write()], identity(busy), 0.3)
     assert (moved[0], moved[-1]) == (False, True)
     assert not frozen.in_time
-    assert 0.3 <= frozen.seconds < 0.5
+    assert 0.3 <= frozen.seconds < 2
 
 
 @pytest.mark.parametrize("whole_group", [False, True])
