@@ -7,31 +7,34 @@
 """Folders that were walked to lately: thousands of files may have been in one."""
 
 import os
-from typing import Dict
+from typing import Dict, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import is_exchangeable, open_folder, open_target
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount, Target
 
 # Each of them stays open.
-_MOST = 16
+_MOST = 8
 
 
 class KnownFolders:
     """Walks to a folder once, as long as its path leads to it and nobody but root could change that."""
 
     def __init__(self) -> None:
-        self._known: Dict[bytes, Folder] = {}
+        # With the mounts by which its place is told.
+        self._known: Dict[bytes, Tuple[Folder, Dict[int, Mount]]] = {}
 
     def open_folder(self, path: bytes, mounts: Dict[int, Mount]) -> Folder:
         """As `_folder.open_folder`."""
         known = self._known.get(path)
-        if known is not None and _leads_to(path, known.fd):
-            return _again(known)
+        if known is not None and known[1] == mounts and _leads_to(path, known[0].fd):
+            return _again(known[0])
         folder = open_folder(path, mounts)
-        if not is_exchangeable(folder.ancestors) and (path in self._known or len(self._known) < _MOST):
+        if not is_exchangeable(folder.ancestors):
             if known is not None:
-                os.close(known.fd)
-            self._known[path] = _again(folder)
+                self._forget(path)
+            elif len(self._known) == _MOST:
+                self._forget(next(iter(self._known)))
+            self._known[path] = _again(folder), mounts
         return folder
 
     def open_target(self, path: bytes, mounts: Dict[int, Mount]) -> Target:
@@ -39,8 +42,11 @@ class KnownFolders:
         return open_target(path, mounts, self.open_folder)
 
     def close(self) -> None:
-        while self._known:
-            os.close(self._known.popitem()[1].fd)
+        for path in list(self._known):
+            self._forget(path)
+
+    def _forget(self, path: bytes) -> None:
+        os.close(self._known.pop(path)[0].fd)
 
 
 def _leads_to(path: bytes, folder: int) -> bool:

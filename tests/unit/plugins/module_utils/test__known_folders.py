@@ -15,6 +15,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import open_folder
 from ansible_collections.procfs.rescue.plugins.module_utils._known_folders import KnownFolders
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Folder, Mount
+from ansible_collections.procfs.rescue.plugins.module_utils._mounts import own_mounts
 from unit.plugins.holders import NOBODY
 
 
@@ -95,6 +96,13 @@ def test_another_one_in_its_place(known: KnownFolders, walked: list[bytes], plac
     assert walked == [os.fsencode(place)] * 3
 
 
+def test_its_place_is_told_by_the_mounts_that_are_given(known: KnownFolders, place: Path) -> None:
+    for mounts in {}, own_mounts(), {}, own_mounts():
+        folder = known.open_folder(os.fsencode(place), mounts)
+        os.close(folder.fd)
+        assert (folder.place is not None) == bool(mounts)
+
+
 def test_where_others_could_exchange_it_it_is_walked_to_each_time(
     known: KnownFolders, walked: list[bytes], place: Path
 ) -> None:
@@ -109,6 +117,7 @@ def test_not_all_stay_open(known: KnownFolders, walked: list[bytes], place: Path
     for path in paths:
         path.mkdir()
     before = len(os.listdir("/proc/self/fd"))
-    for path in paths * 2:
+    for path in paths:
         reached(known, path)
-    assert len(os.listdir("/proc/self/fd")) == before + 16 and len(walked) == 24
+        reached(known, path)
+    assert len(os.listdir("/proc/self/fd")) == before + 8 and len(walked) == 20
