@@ -168,8 +168,8 @@ class _Rescue:
 
     def _restored_by_shares(self, jobs: Sequence[Job], tools: Tools) -> None:
         """Those of many that have nothing to do with each other, by several processes."""
-        if len(jobs) < _MANY or self.terms.parents or self.terms.freeze is not None:
-            return  # folders are made, and processes stopped, for one at a time
+        if len(jobs) < _MANY or self.terms.freeze is not None:  # processes are stopped for one file at a time
+            return
         places = Counter(job.place for job in jobs)
         alone = [
             job
@@ -179,6 +179,8 @@ class _Rescue:
             and places[job.place] == 1
             and not self._may_never_answer(job, tools.seen)
         ]
+        if self.terms.parents:
+            alone = self._in_folders_that_are_there(alone, tools)
         batches = [alone[start : start + _AT_ONCE] for start in range(0, len(alone), _AT_ONCE)]
         self.unsynced.sync()
 
@@ -195,6 +197,14 @@ class _Rescue:
             for job, of_share in zip(batches[number], done):
                 vars(job).update(vars(of_share))
             self._note(swept, lines)
+
+    def _in_folders_that_are_there(self, jobs: Sequence[Job], tools: Tools) -> List[Job]:
+        """What is left when the first file of each folder has made it; one that failed took it away again."""
+        first: Dict[bytes, Job] = {}
+        for job in jobs:
+            if first.setdefault(_folder_of(job), job) is job:
+                self._continue(job, partial(self._last_step, tools=tools, log=self.log))
+        return [job for job in jobs if not job.result and first[_folder_of(job)].result["status"] != "failed"]
 
     def _found_again(self, jobs: Sequence[Job]) -> Scan:
         found = self.host.scan(may_be_wanted([job.wish for job in jobs]), NORMAL)
@@ -267,6 +277,10 @@ class _Rescue:
             )
         if result:
             job.result = dict(result, seconds=round(time.monotonic() - started, 3))
+
+
+def _folder_of(job: Job) -> bytes:
+    return os.path.dirname(job.place or b"")
 
 
 def _mount_of(path: bytes, places: Dict[bytes, Mount]) -> Optional[Mount]:

@@ -9,12 +9,15 @@ import errno
 import grp
 import hashlib
 import os
+import shutil
 import signal
 import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -393,18 +396,43 @@ def test_many_are_restored_by_several_processes(
     assert int(by["two"]) == os.getpid()  # what goes to one place goes there in turn
 
 
+def names_shared(work: Callable[[int, int, Any], None], names: list[str]) -> Iterator[Any]:
+    """In our own process, as one share."""
+    told: list[Any] = []
+    work(0, 1, lambda what, _fds: told.append(what))
+    names += [str(job.what) for _number, jobs, _swept, _lines in told for job in jobs]
+    yield from told
+
+
 @pytest.mark.usefixtures("many")
-@pytest.mark.parametrize("how", ["parents", "freeze"])
-def test_some_things_are_done_by_one_process(
-    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_processes_are_stopped_for_one_file_at_a_time(top: Path, lose: Callable[..., Held]) -> None:
     for number in range(4):
         lose(str(number))
-    shared: list[object] = []
-    host = LOCAL._replace(shares=lambda work: iter(shared.append(work) or ()))
-    requests = [{"path": f"{top}/{number}"} for number in range(4)]
-    results = restored(*requests, host=host, **{"parents": {"parents": True}, "freeze": {"freeze": 1.0}}[how])
+    shared: list[str] = []
+    host = LOCAL._replace(shares=partial(names_shared, names=shared))
+    results = restored(*({"path": f"{top}/{number}"} for number in range(4)), host=host, freeze=1.0)
     assert {result["status"] for result in results} == {"restored"} and not shared
+
+
+@pytest.mark.usefixtures("many")
+def test_a_folder_is_made_before_its_files_are_shared(top: Path, lose: Callable[..., Held]) -> None:
+    for folder in "a", "b", "a/deep":
+        (top / folder).mkdir(0o750)
+    names = ["a/1", "a/2", "a/deep/1", "b/1", "a/deep/2", "b/2", "b/3"]
+    for name in names:
+        lose(name)
+    shutil.rmtree(top / "a")
+    shutil.rmtree(top / "b")
+    shared: list[str] = []
+    host = LOCAL._replace(shares=partial(names_shared, names=shared))
+    no = "sha256:" + "0" * 64
+    requests = [{"path": f"{top}/{name}", "checksum": no if name == "b/1" else None} for name in names]
+    results = restored(*requests, host=host, parents=True)
+    assert [result["status"] for result in results] == ["restored"] * 3 + ["failed"] + ["restored"] * 3
+    assert shared == [f"{top}/a/2", f"{top}/a/deep/2"]  # the first one of b failed, and its folder with it
+    assert [result["path"] for result in results if "made" in result] == [
+        f"{top}/{name}" for name in ("a/1", "a/deep/1", "b/2")
+    ]
 
 
 @pytest.mark.usefixtures("many")
