@@ -71,8 +71,8 @@ class Host(NamedTuple):
     # What some work gives that asks file systems which may never answer: it is given up after so many seconds without
     # anything, when these (paths) do not answer within so many. Raises SilenceError.
     in_time: Callable[[Callable[[], Any], float, Sequence[str], float], Any]
-    # Shares work out among processes, where there may be more than one; what they tell.
-    shares: Callable[[Callable[[int, int, Tell], None]], Iterator[Any]]
+    # Shares work out among processes; what they tell. None where one session does it all.
+    shares: Optional[Callable[[Callable[[int, int, Tell], None]], Iterator[Any]]]
     # Whether the session ended, and all that was opened with it is gone; a scan begins another.
     has_ended: Callable[[], bool]
     open_folder: Callable[[bytes, Dict[int, Mount]], Folder]

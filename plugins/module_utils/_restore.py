@@ -168,8 +168,8 @@ class _Rescue:
 
     def _restored_by_shares(self, jobs: Sequence[Job], tools: Tools) -> None:
         """Those of many that have nothing to do with each other, by several processes."""
-        if len(jobs) < _MANY or self.terms.freeze is not None:  # processes are stopped for one file at a time
-            return
+        if len(jobs) < _MANY or self.host.shares is None or self.terms.freeze is not None:
+            return  # processes are stopped for one file at a time
         places = Counter(job.place for job in jobs)
         alone = [
             job

@@ -89,7 +89,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         give_way=lambda: None,
         unreachable=folders.unreachable,
         in_time=lambda work, _seconds, _asked, _patience: work(),  # each request has a time limit of its own
-        shares=lambda _work: iter(()),  # of one session
+        shares=None,
         has_ended=session.has_ended,
         open_folder=folders.open_folder,
         open_target=folders.open_target,

@@ -13,6 +13,7 @@ import ctypes
 import hashlib
 import mmap
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -590,6 +591,22 @@ def test_in_a_read_only_mount(top: Path, way: Way) -> None:
 
 
 # Where its name is.
+
+
+@both_ways
+def test_many_files_of_folders_that_are_gone(
+    top: Path, holders: Holders, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_restore, "_MANY", 4)
+    paths = [top / folder / f"tool{number}" for folder in ("one", "one/more", "other") for number in range(3)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        lose(holders, path)
+    shutil.rmtree(top / "one")
+    (top / "other").rmdir()
+    results = all_back([{"path": str(path)} for path in paths], way, parents=True)
+    assert [result["status"] for result in results] == ["restored"] * len(paths)
+    assert all(path.read_bytes() == CONTENT for path in paths)
 
 
 @both_ways
