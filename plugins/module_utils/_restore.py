@@ -37,8 +37,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._unsynced import Uns
 # For how many deadlines nothing may happen in what was begun: a server may write what it got to a disk meanwhile.
 _PATIENCE = 6
 
-# As many files are worth that processes share them, and as many are told of at once.
+# As many files of so few bytes are worth that processes share them, and as many are told of at once.
 _MANY = 200
+_SMALL = 1024 * 1024
 _AT_ONCE = 50
 
 # How often what is left is looked for once more when an SFTP session ended.
@@ -167,8 +168,11 @@ class _Rescue:
         return []
 
     def _restored_by_shares(self, jobs: Sequence[Job], tools: Tools) -> None:
-        """Those of many that have nothing to do with each other, by several processes."""
-        if len(jobs) < _MANY or self.host.shares is None or self.terms.freeze is not None:
+        """Small ones of many that have nothing to do with each other, by several processes.
+
+        For what is larger each must find what others have left of the disk.
+        """
+        if self.host.shares is None or self.terms.freeze is not None:
             return  # processes are stopped for one file at a time
         places = Counter(job.place for job in jobs)
         alone = [
@@ -177,8 +181,11 @@ class _Rescue:
             if not job.result
             and job.place is not None
             and places[job.place] == 1
+            and all(one.file.allocated <= _SMALL for one in tools.seen.meant(job.wish))
             and not self._may_never_answer(job, tools.seen)
         ]
+        if len(alone) < _MANY:
+            return
         if self.terms.parents:
             alone = self._in_folders_that_are_there(alone, tools)
         batches = [alone[start : start + _AT_ONCE] for start in range(0, len(alone), _AT_ONCE)]

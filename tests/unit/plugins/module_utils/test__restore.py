@@ -415,6 +415,20 @@ def test_processes_are_stopped_for_one_file_at_a_time(top: Path, lose: Callable[
 
 
 @pytest.mark.usefixtures("many")
+def test_only_what_is_small_is_shared(top: Path, lose: Callable[..., Held]) -> None:
+    """Several large ones at once would fill a disk on which there is room for one."""
+    for number in range(6):
+        lose(str(number), b"x" * (2**21 if number % 2 else 10))
+    shared: list[str] = []
+    host = LOCAL._replace(shares=partial(names_shared, names=shared))
+    requests = [{"path": f"{top}/{number}"} for number in range(6)]
+    assert {result["status"] for result in restored(*requests, host=host)} == {"restored"}
+    assert shared == [f"{top}/{number}" for number in (0, 2, 4)]
+    shared.clear()
+    assert {result["status"] for result in restored(*requests, host=host)} == {"present"} and not shared
+
+
+@pytest.mark.usefixtures("many")
 def test_a_folder_is_made_before_its_files_are_shared(top: Path, lose: Callable[..., Held]) -> None:
     for folder in "a", "b", "a/deep":
         (top / folder).mkdir(0o750)
