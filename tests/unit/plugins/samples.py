@@ -22,6 +22,18 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import (
     Target,
 )
 
+# What a host says that it needs.
+NEED: dict[str, Any] = {
+    "path": "/usr/bin/tool",
+    "checksum": "md5:900150983cd24fb0d6963f7d28e17f72",
+    "checksum_by": "package",
+    "package": "tool",
+    "version": "1",
+    "architecture": "all",
+    "manager": "dpkg",
+    "release": "debian 12",
+}
+
 # What a host tells of a file that it has for others, as Ansible passes it on.
 OFFER: dict[str, Any] = {
     "size": 3,

@@ -21,18 +21,8 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.procfs.rescue.plugins.action import offer_file
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
-from unit.plugins.samples import OFFER
+from unit.plugins.samples import NEED, OFFER
 
-NEED: dict[str, Any] = {
-    "path": "/usr/bin/tool",
-    "checksum": "md5:900150983cd24fb0d6963f7d28e17f72",
-    "checksum_by": "package",
-    "package": "tool",
-    "version": "1",
-    "architecture": "all",
-    "manager": "dpkg",
-    "release": "debian 12",
-}
 OTHER: dict[str, Any] = {**NEED, "path": "/usr/bin/other", "checksum": "md5:" + "0" * 32}
 ABC = base64.b64encode(b"abc").decode("ascii")
 GOOD = {"offer": OFFER, "content": ABC}

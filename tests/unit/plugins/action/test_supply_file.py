@@ -18,18 +18,8 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.procfs.rescue.plugins.action import supply_file
 from ansible_collections.procfs.rescue.plugins.plugin_utils._peer_cache import PeerCache
-from unit.plugins.samples import OFFER
+from unit.plugins.samples import NEED, OFFER
 
-NEED: dict[str, Any] = {
-    "path": "/usr/bin/tool",
-    "checksum": "md5:900150983cd24fb0d6963f7d28e17f72",
-    "checksum_by": "package",
-    "package": "tool",
-    "version": "1",
-    "architecture": "all",
-    "manager": "dpkg",
-    "release": "debian 12",
-}
 FAILED = {"path": NEED["path"], "status": "failed", "changed": False, "msg": "Not held.", "refused": [], "needs": NEED}
 RESTORED = {"path": "/usr/bin/other", "status": "restored", "changed": True, "msg": "It was restored."}
 FOUND = {"files": [RESTORED, FAILED], "changed": True, "failed": True, "msg": "x", "way": "module"}
