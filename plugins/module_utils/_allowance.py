@@ -16,7 +16,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._deadline import ans
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Effort, Mount, Sighting
 
 # Descriptors left over for the work itself.
-_SPARE_HANDLES = 64
+_SPARE_HANDLES = 96
 
 # Any user can make processes and mounts that never answer, as many as she likes: each gets half the time of the one
 # before, but no less than this, in seconds.
@@ -30,7 +30,7 @@ class Allowance:
         self.patience = effort.deadline
         self.until = math.inf if effort.timeout is None else time.monotonic() + effort.timeout
         # Beyond this many handles a sighting has none and its link is opened again when needed.
-        self.pins_left = _raised_handle_limit() - len(os.listdir("/proc/self/fd")) - _SPARE_HANDLES
+        self.pins_left = handles_left() - _SPARE_HANDLES
         self._pin = pin
         self._answering: Dict[int, bool] = {}
 
@@ -66,6 +66,11 @@ class Allowance:
         if mount_id not in self._answering:
             self._answering[mount_id] = False
             self.lose_patience()
+
+
+def handles_left() -> int:
+    """How many more files may be opened. Raises the limit as far as it goes."""
+    return _raised_handle_limit() - len(os.listdir("/proc/self/fd"))
 
 
 def _raised_handle_limit() -> int:

@@ -131,6 +131,11 @@ class Host(NamedTuple):
     copy_content: Callable[[int, int], None]
     # Appends pieces to a draft; the size that it has then.
     write_content: Callable[[Iterable[bytes], int], int]
+    # How many drafts may wait for their names at a time, while others are made.
+    drafts_at_once: Callable[[], int]
+    # Lets a draft's content go to the disk meanwhile.
+    start_writing: Callable[[int], None]
+    sync_draft: Callable[[int], None]
     publish: Callable[..., None]
     replace: Callable[..., Optional[bytes]]
     link_again: Callable[..., Optional[Linked]]

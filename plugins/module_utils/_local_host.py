@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
+from ansible_collections.procfs.rescue.plugins.module_utils._allowance import handles_left
 from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content, write_content
 from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers, given, shares
@@ -35,7 +36,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._known_folders impor
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import apply_metadata, differences, read_metadata
 from ansible_collections.procfs.rescue.plugins.module_utils._packages import package_witnesses
 from ansible_collections.procfs.rescue.plugins.module_utils._parents import make_folders, unmake_folders
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import is_named, link_again, publish, replace
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
+    is_named,
+    link_again,
+    publish,
+    replace,
+    start_writing,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
@@ -45,6 +52,10 @@ from ansible_collections.procfs.rescue.plugins.module_utils._verify import conte
 
 def _in_time(work: Callable[[], Any], seconds: float, asked: Sequence[str], patience: float) -> Any:
     return given(work, seconds, lambda: all(answers(partial(os.statvfs, path), patience) for path in asked))
+
+
+def _drafts_at_once() -> int:
+    return handles_left() // 8  # each has its folders, and what is done meanwhile needs some
 
 
 def _mode_of(folder: int, name: bytes) -> Optional[int]:
@@ -145,6 +156,9 @@ LOCAL = Host(
     clone_content=clone_content,
     copy_content=copy_content,
     write_content=write_content,
+    drafts_at_once=_drafts_at_once,
+    start_writing=start_writing,
+    sync_draft=os.fsync,
     publish=publish,
     replace=replace,
     link_again=link_again,

@@ -8,6 +8,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from typing import Callable, NamedTuple, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import ENTRIES, Draft, hidden_in
@@ -71,9 +72,18 @@ def link_again(
     return Linked(saved)
 
 
-def publish(draft: Draft, folder: int, name: bytes, sync: Callable[[int], None] = sync) -> None:
+def start_writing(fd: int) -> None:
+    """The kernel begins to write what is in a file to its disk, and nobody waits for it (mm/fadvise.c)."""
+    with suppress(OSError):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def publish(
+    draft: Draft, folder: int, name: bytes, sync: Callable[[int], None] = sync, is_synced: bool = False
+) -> None:
     """Names the draft; ``sync`` makes that last. Raises FileExistsError where the name came back: that file wins."""
-    os.fsync(draft.fd)
+    if not is_synced:
+        os.fsync(draft.fd)
     try:
         _link(draft.fd, folder, name)
     except OSError as error:

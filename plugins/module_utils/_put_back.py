@@ -6,10 +6,12 @@
 
 """copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
 
+from contextlib import ExitStack
 from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
@@ -33,7 +35,10 @@ from ansible_collections.procfs.rescue.plugins.module_utils._target import (
 
 
 class Order(NamedTuple):
-    """``source`` is a readable descriptor of the chosen file, ``swept`` is for `sweep_once`, ``sync`` for `publish`."""
+    """``source`` is a readable descriptor of the chosen file, ``swept`` is for `sweep_once`, ``sync`` for `publish`.
+
+    ``may_wait``: where it can be, the file need not have its name yet, but is made ready for it (`Outcome.ready`).
+    """
 
     candidate: Candidate
     source: int
@@ -44,6 +49,7 @@ class Order(NamedTuple):
     swept: Set[Tuple[int, int]]
     host: Host
     sync: Callable[[int], None] = sync
+    may_wait: bool = False
 
     @property
     def algorithms(self) -> List[str]:
@@ -60,6 +66,8 @@ class Existing(NamedTuple):
 
 class Outcome(NamedTuple):
     """What became of it. ``status`` is ``restored``, ``restorable`` (check mode) or ``present`` (nothing was done).
+
+    It is ``ready`` where a verified draft waits for its name; until it has it, or not, its target must stay open.
 
     ``digests`` are of what has the name now, empty for a ``link`` or ``reflink`` that nobody wanted proven. ``dropped``
     are privileges that were withheld, ``not_kept`` what the file system did not take, ``accepted`` what was waived.
@@ -83,6 +91,7 @@ class Outcome(NamedTuple):
     replaced: Optional[Existing] = None
     backup: Optional[bytes] = None
     came_back: bool = False
+    ready: Optional["Ready"] = None
 
 
 class _Judged(NamedTuple):
@@ -105,54 +114,60 @@ class _Copied(NamedTuple):
 
 def put_back(order: Order) -> Outcome:
     """Carries ``order`` out. Raises RescueError; then nothing was changed, unless it says so."""
+    original = order.host.read_metadata(order.source)
     if order.terms.check_mode:
-        return _put_back(order)
+        return _told(order.target, partial(_put_back, order, original))
     with folder_there(order.target, order.swept, order.host) as (target, made):
-        return _put_back(order._replace(target=target))._replace(made=made)
+        order = order._replace(target=target, may_wait=order.may_wait and not made)
+        return _told(target, partial(_put_back, order, original))._replace(made=made)
 
 
-def _put_back(order: Order) -> Outcome:
-    folder = order.target.folder.fd
-    host = order.host
-    original = host.read_metadata(order.source)
+def _told(target: Target, work: Callable[[], Outcome]) -> Outcome:
+    """What ``work`` gives; its errors as what they mean for the target. Raises RescueError."""
     try:
-        if not order.terms.check_mode:
-            host.sweep_once(folder, order.swept)
-        existing = None if order.target.missing else _existing(order)
-        if existing is not None and not order.terms.force:
-            return Outcome("present", came_back=True)
-        if not order.target.missing and host.is_named(order.source, folder, order.target.name):
-            return Outcome("present")
-        if existing is not None or order.terms.check_mode:
-            found = host.digests(order.source, order.algorithms)
-            judged = _judged(order, original, found)
-            if existing is not None and _is_already(order, existing, judged.metadata, found["sha256"]):
-                return Outcome("present")
-            if order.terms.check_mode:
-                if not _is_linkable(order) or judged.dropped:
-                    check_room(order.target, order.candidate.file.file.allocated, host)
-                return _outcome(
-                    "restorable", order, original, judged, _Copied("", order.host.size(order.source), found, True, 0)
-                )._replace(replaced=existing)
-        exists = existing is not None
-        done = _named_again(order, original, exists) or _copied_and_named(order, original, exists)
-        return done._replace(replaced=existing)
+        return work()
     except FileExistsError:
         return Outcome("present", came_back=True)
     except NotSyncedError as error:
-        raise not_synced(order.target.path, error) from error
+        raise not_synced(target.path, error) from error
     except NotSavedError as error:
         raise RescueError(
             "%s is there again and complete, but what it replaced could not become a backup: %s. It waits in a folder "
-            ".procfs-rescue.* beside it, and the next run tries again." % (printable(order.target.path), fault(error))
+            ".procfs-rescue.* beside it, and the next run tries again." % (printable(target.path), fault(error))
         ) from error
     except NotKnownError as error:
         raise RescueError(
             "Whether %s is there again is not known: %s. It is complete or not there at all: run this once more."
-            % (printable(order.target.path), fault(error))
+            % (printable(target.path), fault(error))
         ) from error
     except OSError as error:
-        raise RescueError("%s could not be written: %s." % (printable(order.target.path), fault(error))) from error
+        raise RescueError("%s could not be written: %s." % (printable(target.path), fault(error))) from error
+
+
+def _put_back(order: Order, original: Metadata) -> Outcome:
+    folder = order.target.folder.fd
+    host = order.host
+    if not order.terms.check_mode:
+        host.sweep_once(folder, order.swept)
+    existing = None if order.target.missing else _existing(order)
+    if existing is not None and not order.terms.force:
+        return Outcome("present", came_back=True)
+    if not order.target.missing and host.is_named(order.source, folder, order.target.name):
+        return Outcome("present")
+    if existing is not None or order.terms.check_mode:
+        found = host.digests(order.source, order.algorithms)
+        judged = _judged(order, original, found)
+        if existing is not None and _is_already(order, existing, judged.metadata, found["sha256"]):
+            return Outcome("present")
+        if order.terms.check_mode:
+            if not _is_linkable(order) or judged.dropped:
+                check_room(order.target, order.candidate.file.file.allocated, host)
+            return _outcome(
+                "restorable", order, original, judged, _Copied("", order.host.size(order.source), found, True, 0)
+            )._replace(replaced=existing)
+    exists = existing is not None
+    done = _named_again(order, original, exists) or _copied_and_named(order, original, exists)
+    return done._replace(replaced=existing)
 
 
 def _judged(order: Order, original: Metadata, found: Dict[str, str]) -> _Judged:
@@ -197,18 +212,60 @@ def _named_again(order: Order, original: Metadata, exists: bool) -> Optional[Out
 
 def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
     host, folder, name = order.host, order.target.folder.fd, order.target.name
-    with filling(order.target, order.candidate.file.file.allocated, host), host.draft_in(folder) as draft:
+    with ExitStack() as stack:
+        stack.enter_context(filling(order.target, order.candidate.file.file.allocated, host))
+        draft = stack.enter_context(host.draft_in(folder))
         copied = _copied(order, draft.fd)
         judged = _judged(order, original, copied.digests)
         host.apply_metadata(draft.fd, judged.metadata)
         not_kept = tuple(host.differences(draft.fd, judged.metadata))
-        backup = None
+        done = _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept)
         if exists:
             backup = host.replace(draft, folder, name, order.terms.backup, order.sync)
-        else:
-            host.publish(draft, folder, name, order.sync)
-        check_named(draft.fd, order.target, host)
-    return _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept, backup=backup)
+            check_named(draft.fd, order.target, host)
+            return done._replace(backup=backup)
+        if not order.may_wait or draft.hidden is not None:
+            return _named(order, draft, done)
+        host.start_writing(draft.fd)
+        return done._replace(status="ready", ready=Ready(order, draft, done, stack.pop_all()))
+
+
+def _named(order: Order, draft: Draft, done: Outcome, is_synced: bool = False) -> Outcome:
+    order.host.publish(draft, order.target.folder.fd, order.target.name, order.sync, is_synced)
+    check_named(draft.fd, order.target, order.host)
+    return done
+
+
+class Ready:
+    """A verified draft that waits for its name.
+
+    Many are all synced before the first is named: naming one changes the list of nameless inodes, in which it stands
+    between others (ext4), and these would have to be written once more.
+    """
+
+    def __init__(self, order: Order, draft: Draft, done: Outcome, kept: ExitStack) -> None:
+        self._order = order
+        self._draft = draft
+        self._done = done
+        self._kept = kept
+        self._error: Optional[OSError] = None
+
+    def sync(self) -> None:
+        """`name` raises what goes wrong."""
+        try:
+            self._order.host.sync_draft(self._draft.fd)
+        except OSError as error:
+            self._error = error
+
+    def name(self) -> Outcome:
+        """Raises RescueError."""
+        return _told(self._order.target, self._named)
+
+    def _named(self) -> Outcome:
+        with self._kept:
+            if self._error is not None:
+                raise self._error
+            return _named(self._order, self._draft, self._done, is_synced=True)
 
 
 def _copied(order: Order, target: int) -> _Copied:

@@ -79,6 +79,9 @@ class _Rescue:
         self.aim = Aim(terms, host)
         self.reporter = Reporter(host)
         self.unsynced = Unsynced()
+        # Whose drafts wait for their names.
+        self.ready: List[Job] = []
+        self.ready_at_once = 0
 
     def run(self, requests: Sequence[Dict[str, Any]]) -> List[Result]:
         prefixes = [(os.fsencode(one["path_prefix"]), one["packaged"]) for one in requests if "path_prefix" in one]
@@ -91,6 +94,7 @@ class _Rescue:
         try:
             if self.terms.pin and self.host.keep_open(found.sightings, self.terms.pin):
                 self.log("keeps what may be wanted open for %d seconds" % self.terms.pin)
+            self.ready_at_once = min(_AT_ONCE, self.host.drafts_at_once())
             self.aim.mounts = found.mounts
             seen = Seen(found, self.host)
             if prefixes and not found.is_complete:
@@ -116,9 +120,9 @@ class _Rescue:
             ]
             left = sorted(jobs, key=_urgency)
             for _session in range(_MOST_SESSIONS):
-                left = self._all_restored(
-                    left, Tools(seen, witnesses, self.aim, self.reporter, self.unsynced, self.terms, self.host)
-                )
+                may_wait = self.ready_at_once > 0
+                with_all = witnesses, self.aim, self.reporter, self.unsynced, self._settle, may_wait
+                left = self._all_restored(left, Tools(seen, *with_all, self.terms, self.host))
                 if not left:
                     break
                 found = found._replace(sightings=[])  # what was pinned went with its session
@@ -152,8 +156,28 @@ class _Rescue:
     def _continue(self, job: Job, step: Callable[[Job], Result]) -> None:
         """One more step of a job that has no result yet; there may be many jobs: its folders are closed after it."""
         if not job.result:
+            if self.ready and len(self.ready) >= self.ready_at_once:
+                self._settle()
             self._attempt(job, lambda: step(job))
+            if job.ready is None:
+                job.close(self.host)
+            else:
+                self.ready.append(job)
+
+    def _settle(self) -> None:
+        """What waits for its name gets it, and names are made to last: of all results so far none is too early then.
+
+        Drafts of many small files go to a disk together in far less time than one after the other.
+        """
+        waiting = [(job, job.ready) for job in self.ready if job.ready is not None]
+        self.ready = []
+        for _job, (sync, _name) in waiting:
+            sync()
+        for job, (_sync, name) in waiting:
+            job.ready = None
+            self._attempt(job, name)
             job.close(self.host)
+        self.unsynced.sync()
 
     def _all_restored(self, jobs: Sequence[Job], tools: Tools) -> List[Job]:
         """Those that are left when the session ends before."""
@@ -163,8 +187,10 @@ class _Rescue:
                 self._restored_by_shares(jobs[urgent:], tools)
             if not job.result and self.host.has_ended():
                 return [one for one in jobs[number:] if not one.result]
+            if number <= urgent or job.place is None or any(one.place in (None, job.place) for one in self.ready):
+                self._settle()
             self._continue_in_time(job, islice(jobs, number + 1, None), tools)
-        self.unsynced.sync()
+        self._settle()
         return []
 
     def _restored_by_shares(self, jobs: Sequence[Job], tools: Tools) -> None:
@@ -189,14 +215,14 @@ class _Rescue:
         if self.terms.parents:
             alone = self._in_folders_that_are_there(alone, tools)
         batches = [alone[start : start + _AT_ONCE] for start in range(0, len(alone), _AT_ONCE)]
-        self.unsynced.sync()
+        self._settle()
 
         def work(own: int, shares: int, tell: Tell) -> None:
             for number in range(own, len(batches), shares):
                 lines: List[str] = []
                 for job in batches[number]:
                     self._continue(job, partial(self._last_step, tools=tools, log=lines.append))
-                self.unsynced.sync()
+                self._settle()
                 tell((number, batches[number], self.aim.swept, lines), ())
 
         # Whose process was killed before it told of them are looked at once more.
@@ -211,6 +237,7 @@ class _Rescue:
         for job in jobs:
             if first.setdefault(_folder_of(job), job) is job:
                 self._continue(job, partial(self._last_step, tools=tools, log=self.log))
+        self._settle()
         return [job for job in jobs if not job.result and first[_folder_of(job)].result["status"] != "failed"]
 
     def _found_again(self, jobs: Sequence[Job]) -> Scan:
@@ -225,14 +252,14 @@ class _Rescue:
         def work() -> Tuple[Job, Set[Tuple[int, int]], List[str]]:
             lines: List[str] = []
             self._continue(job, partial(self._last_step, tools=tools, log=lines.append))
-            self.unsynced.sync()
+            self._settle()
             return job, self.aim.swept, lines
 
         asked = {} if job.result else self._may_never_answer(job, tools.seen)
         if not asked:
             self._continue(job, partial(self._last_step, tools=tools, log=self.log))
             return
-        self.unsynced.sync()
+        self._settle()
         started = time.monotonic()
         try:
             asked_by = list(asked.values())
@@ -282,8 +309,9 @@ class _Rescue:
             result = result_of(
                 job, "failed", "%s: unexpected %s: %s." % (job.what, type(error).__name__, error), refused=[]
             )
+        job.seconds += time.monotonic() - started
         if result:
-            job.result = dict(result, seconds=round(time.monotonic() - started, 3))
+            job.result = dict(result, seconds=round(job.seconds, 3))
 
 
 def _folder_of(job: Job) -> bytes:

@@ -6,7 +6,7 @@
 
 """One file on its way from the request to its result."""
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Wish, wish_from
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
@@ -41,7 +41,10 @@ class Job:
         self.place: Optional[bytes] = None
         # What other hosts could get of it, as was found when it was restored or only looked at.
         self.offer: Optional[Offer] = None
+        # How a verified draft that waits for its name gets to the disk, and then its name.
+        self.ready: Optional[Tuple[Callable[[], None], Callable[[], Result]]] = None
         self.result: Result = {}
+        self.seconds = 0.0
 
     def understand(self, request: Dict[str, Any]) -> Result:
         self.wish = wish_from(request)

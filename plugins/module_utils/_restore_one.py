@@ -11,14 +11,14 @@ from functools import partial
 from typing import Callable, Dict, NamedTuple, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._aim import Aim
-from ansible_collections.procfs.rescue.plugins.module_utils._choose import Wish
+from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate, Wish
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, judge_handle, standing
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import described
-from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, put_back
+from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import recorded_symlink
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result
@@ -32,24 +32,29 @@ from ansible_collections.procfs.rescue.plugins.module_utils._seen import Seen
 from ansible_collections.procfs.rescue.plugins.module_utils._target import not_synced, try_to_start
 from ansible_collections.procfs.rescue.plugins.module_utils._unsynced import Unsynced
 
-# In bytes: before what is larger is copied, names are made to last.
+# In bytes: before what is larger is copied, what waits gets its name.
 _TAKES_LONG = 1024 * 1024
 
 
 class Tools(NamedTuple):
-    """What one file is restored with. ``witnesses`` vouch for the paths of all."""
+    """What one file is restored with. ``witnesses`` vouch for the paths of all.
+
+    ``settle`` names what waits for that; ``may_wait`` is False where nothing can.
+    """
 
     seen: Seen
     witnesses: Dict[bytes, Witness]
     aim: Aim
     reporter: Reporter
     unsynced: Unsynced
+    settle: Callable[[], None]
+    may_wait: bool
     terms: Terms
     host: Host
 
 
 def restored(job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
-    """``log`` gets a line if it is. Raises RescueError, OSError."""
+    """``log`` gets a line if it is. Empty while a draft is ``job.ready``. Raises RescueError, OSError."""
     seen, witnesses, aim, terms, host = tools.seen, tools.witnesses, tools.aim, tools.terms, tools.host
     target = job.target
     if target is None:
@@ -77,13 +82,29 @@ def restored(job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
             % (job.what, candidate.file.file.size)
         )
     sync = partial(tools.unsynced.add, failed=partial(_not_synced, job))
-    if candidate.file.file.size > _TAKES_LONG:
-        tools.unsynced.sync()
+    takes_long = candidate.file.file.size > _TAKES_LONG
+    if takes_long:
+        tools.settle()
+    may_wait = tools.may_wait and not takes_long
     with host.readable(candidate.sighting) as source:
-        outcome = put_back(Order(candidate, source, target, job.wish.in_place, witness, terms, aim.swept, host, sync))
+        outcome = put_back(
+            Order(candidate, source, target, job.wish.in_place, witness, terms, aim.swept, host, sync, may_wait)
+        )
         if terms.offer and witness and outcome.content_by == witness.by and not outcome.dropped:
-            where = printable(target.path) if outcome.status == "restored" else candidate.sighting.link
+            where = printable(target.path) if outcome.status in ("restored", "ready") else candidate.sighting.link
             job.offer = described(source, target.path, where, host)
+    told_at_last = partial(_told_at_last, job, target, candidate, tools, log)
+    ready = outcome.ready
+    if ready is None:
+        return told_at_last(outcome)
+    job.ready = ready.sync, lambda: told_at_last(ready.name())
+    return {}
+
+
+def _told_at_last(
+    job: Job, target: Target, candidate: Candidate, tools: Tools, log: Callable[[str], None], outcome: Outcome
+) -> Result:
+    terms, host = tools.terms, tools.host
     if outcome.status == "restored":
         found = (printable(target.path), candidate.sighting.link, candidate.file.file.inode)
         log("restored %s from %s (inode %d)" % found)

@@ -13,7 +13,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._handle import close
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError, sync
 
 # Descriptors that are kept for it.
-_MOST = 64
+_MOST = 16
 
 
 class Unsynced:

@@ -27,7 +27,7 @@ class Publisher:
         self.folders = folders
         self.drafts = drafts
 
-    def publish(self, draft: Draft, folder: int, name: bytes, _sync: object = None) -> None:
+    def publish(self, draft: Draft, folder: int, name: bytes, *_sync: object) -> None:
         self._fsync(draft.fd)
         old, new = _hidden_path(draft), path_of(folder, name)
         try:

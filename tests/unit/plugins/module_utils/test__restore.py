@@ -23,7 +23,13 @@ from typing import Any, Callable, Dict
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _restore, _restore_one, _unsynced
+from ansible_collections.procfs.rescue.plugins.module_utils import (
+    _packages,
+    _put_back,
+    _restore,
+    _restore_one,
+    _unsynced,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
@@ -456,14 +462,14 @@ def test_what_a_killed_process_had_not_told_is_looked_at_again(
     for number in range(8):
         lose(str(number))
     here = os.getpid()
-    real_put_back = _restore_one.put_back
+    real_named = _put_back._named
 
-    def put_back(order: Any) -> Any:
+    def named(order: Any, *others: Any, **more: Any) -> Any:
         if order.target.name == b"5" and os.getpid() != here:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real_put_back(order)
+        return real_named(order, *others, **more)
 
-    monkeypatch.setattr(_restore_one, "put_back", put_back)
+    monkeypatch.setattr(_put_back, "_named", named)
     results = restored(*({"path": f"{top}/{number}"} for number in range(8)))
     statuses = [result["status"] for result in results]
     assert statuses == ["restored"] * 4 + ["present"] + ["restored"] * 3  # 4 was restored with 5, and nobody told
@@ -523,6 +529,134 @@ def test_many_names_of_which_some_may_be_lost(
     monkeypatch.setattr(_unsynced, "sync", sync)
     results = [restore([{"path": f"{top}/{number}"} for number in range(4)], Terms(), print, LOCAL)]
     assert {result["status"] for result in results[0]} == {"failed"}
+
+
+class Watched:
+    """A host of whose drafts it is told what is done with them; ``at_sync`` is called before one is synced."""
+
+    def __init__(self, at_sync: Callable[[int], object] = lambda _number: None, **steps: Any) -> None:
+        self.calls: list[str] = []
+        self.synced = 0
+        self.at_sync = at_sync
+        self.host = LOCAL._replace(
+            shares=None, start_writing=self.start_writing, sync_draft=self.sync, publish=self.publish, **steps
+        )
+
+    def start_writing(self, fd: int) -> None:
+        LOCAL.start_writing(fd)
+        self.calls.append("begun")
+
+    def sync(self, fd: int) -> None:
+        self.synced += 1
+        self.at_sync(self.synced - 1)
+        os.fsync(fd)
+        self.calls.append("synced")
+
+    def publish(self, draft: Any, folder: int, name: bytes, sync: Any, is_synced: bool) -> None:
+        LOCAL.publish(draft, folder, name, sync, is_synced)
+        self.calls.append(f"{name.decode()} named" + ("" if is_synced else " and synced"))
+
+
+def test_small_files_are_all_synced_before_the_first_gets_its_name(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_restore, "_AT_ONCE", 3)
+    for name in "abcd":
+        lose(name)
+    watched = Watched()
+    results = restored(*({"path": f"{top}/{name}"} for name in "abcd"), host=watched.host)
+    assert [result["status"] for result in results] == ["restored"] * 4
+    three = ["begun"] * 3 + ["synced"] * 3 + [f"{name} named" for name in "abc"]
+    assert watched.calls == [*three, "begun", "synced", "d named"]
+    assert sorted(os.listdir(top)) == list("abcd")
+
+
+def test_shells_do_not_wait_for_others(top: Path, lose: Callable[..., Held]) -> None:
+    for name in "a", "sh", "libc.so.6", "b":
+        lose(name)
+    watched = Watched()
+    restored(*({"path": f"{top}/{name}"} for name in ("a", "sh", "libc.so.6", "b")), host=watched.host)
+    ends = [call for call in watched.calls if call.endswith("named")]
+    assert ends == ["libc.so.6 named", "sh named", "a named", "b named"]
+    assert watched.calls[:6] == ["begun", "synced", "libc.so.6 named", "begun", "synced", "sh named"]
+
+
+def test_what_is_large_does_not_wait(top: Path, lose: Callable[..., Held]) -> None:
+    lose("small")
+    lose("large", b"x" * 2**21)
+    watched = Watched()
+    restored({"path": f"{top}/small"}, {"path": f"{top}/large"}, host=watched.host)
+    assert watched.calls == ["begun", "synced", "small named", "large named and synced"]
+
+
+@pytest.mark.parametrize("why", ["few handles", "no O_TMPFILE", "its folder is gone"])
+def test_nothing_waits(top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    (top / "folder").mkdir()
+    lose("folder/a")
+    if why == "no O_TMPFILE":
+        monkeypatch.setattr(os, "O_TMPFILE", 0)  # the folder cannot be opened for writing
+    if why == "its folder is gone":
+        (top / "folder").rmdir()
+    steps = {"drafts_at_once": lambda: 0} if why == "few handles" else {}
+    watched = Watched(**steps)
+    (result,) = restored({"path": f"{top}/folder/a"}, host=watched.host, parents=True)
+    assert (result["status"], watched.calls) == ("restored", ["a named and synced"])
+    assert os.listdir(top / "folder") == ["a"]
+
+
+def failing(number: int, code: int) -> Callable[[int], None]:
+    def fail(which: int) -> None:
+        if which == number:
+            raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def test_one_of_several_cannot_be_written(top: Path, lose: Callable[..., Held]) -> None:
+    for name in "abc":
+        lose(name)
+    found = outcome(*({"path": f"{top}/{name}"} for name in "abc"), host=Watched(failing(1, errno.EIO)).host)
+    assert [status for status, _msg in found] == ["restored", "failed", "restored"]
+    assert found[1][1].startswith(f"{top}/b could not be written: the device failed (input/output error)")
+    assert sorted(os.listdir(top)) == ["a", "c"]
+
+
+def test_the_disk_is_full_as_soon_as_it_is_written(top: Path, lose: Callable[..., Held]) -> None:
+    """Room is given to content when that goes to the disk."""
+    for name in "ab":
+        lose(name)
+    watched = Watched(failing(0, errno.ENOSPC))
+    free = iter([None, None])
+
+    def room(folder: int) -> Any:
+        return LOCAL.room(folder)._replace(free=next(free, 7))
+
+    watched.host = watched.host._replace(room=room)
+    found = outcome({"path": f"{top}/a"}, {"path": f"{top}/b"}, host=watched.host)
+    assert [status for status, _msg in found] == ["failed", "restored"]
+    assert "its file system has 7 free: free some, or restore to another file system with dest." in found[0][1]
+    assert os.listdir(top) == ["b"]
+
+
+def test_a_name_that_comes_back_while_a_draft_waits_for_it(top: Path, lose: Callable[..., Held]) -> None:
+    for name in "ab":
+        lose(name)
+    watched = Watched(lambda _number: (top / "b").write_text("theirs"))
+    found = outcome({"path": f"{top}/a"}, {"path": f"{top}/b"}, host=watched.host)
+    assert found[1] == ("present", f"{top}/b came back while it was to be restored: that file was left alone.")
+    assert found[0][0] == "restored"
+    assert ((top / "a").read_bytes(), (top / "b").read_text()) == (CONTENT, "theirs")
+    assert sorted(os.listdir(top)) == ["a", "b"]
+
+
+def test_two_for_one_place_do_not_wait_for_each_other(top: Path, lose: Callable[..., Held]) -> None:
+    first, second = lose("a"), lose("b", b"another")
+    watched = Watched()
+    requests = [{"source": {"link": one.link}, "dest": f"{top}/new"} for one in (first, second)]
+    found = outcome(*requests, {"path": f"{top}/a"}, {"source": {"link": first.link}}, host=watched.host)
+    assert [status for status, _msg in found] == ["restored", "present", "restored", "present"]
+    assert all(msg.endswith(" is there and was left alone.") for _status, msg in (found[1], found[3]))
+    assert (top / "new").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"{{ 7*7 }}", b"x (deleted)", b"-rf", b"..."])

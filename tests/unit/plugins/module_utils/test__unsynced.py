@@ -122,7 +122,8 @@ def lose(tmp_path: Path, holders: Holders) -> Lose:
 
 def brought_back(paths: list[Path], synced: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     def work() -> tuple[list[tuple[str, str]], list[str]]:
-        results = restore([{"path": str(path)} for path in paths], Terms(), lambda _line: None, LOCAL)
+        host = LOCAL._replace(sync_draft=os.fsync)
+        results = restore([{"path": str(path)} for path in paths], Terms(), lambda _line: None, host)
         return [(result["status"], result["msg"]) for result in results], synced
 
     return in_child(work)
