@@ -60,6 +60,9 @@ if sys.argv[1] == 'all':
 print({INSIDE.decode()!r}, time.monotonic() - started)
 """
 
+# What any program takes from another on the same hardware, with nothing of a scan in it.
+COMPUTES = "for _ in 1 2; do timeout 1 nice -n 19 chrt --idle 0 sh -c 'while :; do :; done' & done; wait"
+
 MODULE_ALONE = [sys.executable, "-m", MODULE]
 OUR_MODULE = "our module, whole process"
 
@@ -105,12 +108,13 @@ def neighbour(rounds: int) -> list[Row]:
     with _programs() as programs, _herd(programs, PROCESSES):
         busy, ended = str(programs / "busy"), programs / "ended"
         # No module is left running beside what is measured next.
-        beside = f"until [ -e {ended} ]; do {_module_command()}; done & {busy}; touch {ended}; wait; rm {ended}"
+        beside = f"until [ -e {ended} ]; do {{}}; done & {busy}; touch {ended}; wait; rm {ended}"
         return measured(
             "p99 of a busy program's tasks, ten times as many rounds",
             {
                 "alone": [busy],
-                "beside our module": ["sh", "-c", beside],
+                "beside our module": ["sh", "-c", beside.format(_module_command())],
+                "beside as many programs that only compute, at its priority": ["sh", "-c", beside.format(COMPUTES)],
                 "alone, again": [busy],
             },
             10 * rounds,

@@ -17,7 +17,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_content, judge_handle, standing
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, printable
-from ansible_collections.procfs.rescue.plugins.module_utils._offer import described
+from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, described
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import recorded_symlink
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
@@ -86,14 +86,15 @@ def restored(job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
     if takes_long:
         tools.settle()
     may_wait = tools.may_wait and not takes_long
+    offer = None
     with host.readable(candidate.sighting) as source:
         outcome = put_back(
             Order(candidate, source, target, job.wish.in_place, witness, terms, aim.swept, host, sync, may_wait)
         )
         if terms.offer and witness and outcome.content_by == witness.by and not outcome.dropped:
             where = printable(target.path) if outcome.status in ("restored", "ready") else candidate.sighting.link
-            job.offer = described(source, target.path, where, host)
-    told_at_last = partial(_told_at_last, job, target, candidate, tools, log)
+            offer = described(source, target.path, where, host)
+    told_at_last = partial(_told_at_last, job, target, candidate, offer, tools, log)
     ready = outcome.ready
     if ready is None:
         return told_at_last(outcome)
@@ -102,9 +103,16 @@ def restored(job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
 
 
 def _told_at_last(
-    job: Job, target: Target, candidate: Candidate, tools: Tools, log: Callable[[str], None], outcome: Outcome
+    job: Job,
+    target: Target,
+    candidate: Candidate,
+    offer: Optional[Offer],
+    tools: Tools,
+    log: Callable[[str], None],
+    outcome: Outcome,
 ) -> Result:
     terms, host = tools.terms, tools.host
+    job.offer = None if outcome.came_back else offer
     if outcome.status == "restored":
         found = (printable(target.path), candidate.sighting.link, candidate.file.file.inode)
         log("restored %s from %s (inode %d)" % found)

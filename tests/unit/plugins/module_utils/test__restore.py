@@ -649,6 +649,16 @@ def test_a_name_that_comes_back_while_a_draft_waits_for_it(top: Path, lose: Call
     assert sorted(os.listdir(top)) == ["a", "b"]
 
 
+def test_nobody_is_offered_what_did_not_get_its_name(top: Path, lose: Callable[..., Held]) -> None:
+    for name in "ab":
+        lose(name)
+    watched = Watched(lambda _number: (top / "b").write_text("theirs"))
+    requests = [{"path": f"{top}/{name}", "checksum": CHECKSUM} for name in "ab"]
+    first, second = restored(*requests, host=watched.host, offer=True)
+    assert [offer["path"] for offer in first["offers"]] == [f"{top}/a"]
+    assert (second["status"], second["offers"]) == ("present", [])
+
+
 def test_two_for_one_place_do_not_wait_for_each_other(top: Path, lose: Callable[..., Held]) -> None:
     first, second = lose("a"), lose("b", b"another")
     watched = Watched()
