@@ -42,6 +42,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     publish,
     replace,
     start_writing,
+    sync,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable
 from ansible_collections.procfs.rescue.plugins.module_utils._record import read_record
@@ -100,6 +101,7 @@ def _readlink(folder: int, name: bytes) -> bytes:
 
 def _symlink(folder: int, name: bytes, target: bytes) -> None:
     os.symlink(target, name, dir_fd=folder)
+    sync(folder)
 
 
 def _own_ids() -> Tuple[int, int]:

@@ -6,7 +6,8 @@
 
 """copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
 
-from contextlib import ExitStack
+import stat
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
@@ -38,6 +39,7 @@ class Order(NamedTuple):
     """``source`` is a readable descriptor of the chosen file, ``swept`` is for `sweep_once`, ``sync`` for `publish`.
 
     ``may_wait``: where it can be, the file need not have its name yet, but is made ready for it (`Outcome.ready`).
+    ``name_ready`` names those that wait, before a file that does not.
     """
 
     candidate: Candidate
@@ -50,6 +52,7 @@ class Order(NamedTuple):
     host: Host
     sync: Callable[[int], None] = sync
     may_wait: bool = False
+    name_ready: Callable[[], None] = lambda: None
 
     @property
     def algorithms(self) -> List[str]:
@@ -116,17 +119,21 @@ def put_back(order: Order) -> Outcome:
     """Carries ``order`` out. Raises RescueError; then nothing was changed, unless it says so."""
     original = order.host.read_metadata(order.source)
     if order.terms.check_mode:
-        return _told(order.target, partial(_put_back, order, original))
+        return _told(order, partial(_put_back, order, original))
     with folder_there(order.target, order.swept, order.host) as (target, made):
         order = order._replace(target=target, may_wait=order.may_wait and not made)
-        return _told(target, partial(_put_back, order, original))._replace(made=made)
+        return _told(order, partial(_put_back, order, original))._replace(made=made)
 
 
-def _told(target: Target, work: Callable[[], Outcome]) -> Outcome:
+def _told(order: Order, work: Callable[[], Outcome]) -> Outcome:
     """What ``work`` gives; its errors as what they mean for the target. Raises RescueError."""
+    target = order.target
     try:
         return work()
-    except FileExistsError:
+    except FileExistsError as error:
+        with suppress(OSError):
+            if stat.S_ISDIR(order.host.mode_of(target.folder.fd, target.name) or 0):
+                raise RescueError("%s became a folder meanwhile, not a file." % printable(target.path)) from error
         return Outcome("present", came_back=True)
     except NotSyncedError as error:
         raise not_synced(target.path, error) from error
@@ -204,6 +211,7 @@ def _named_again(order: Order, original: Metadata, exists: bool) -> Optional[Out
         return None
     folder = order.target.folder.fd
     done = _Copied("link", order.host.size(order.source), found, True, 0)  # nothing may fail once it is there
+    order.name_ready()
     linked = order.host.link_again(order.source, folder, order.target.name, exists, order.terms.backup, order.sync)
     if linked is None:
         return None
@@ -221,10 +229,12 @@ def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome
         not_kept = tuple(host.differences(draft.fd, judged.metadata))
         done = _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept)
         if exists:
+            order.name_ready()
             backup = host.replace(draft, folder, name, order.terms.backup, order.sync)
             check_named(draft.fd, order.target, host)
             return done._replace(backup=backup)
         if not order.may_wait or draft.hidden is not None:
+            order.name_ready()
             return _named(order, draft, done)
         host.start_writing(draft.fd)
         return done._replace(status="ready", ready=Ready(order, draft, done, stack.pop_all()))
@@ -259,7 +269,7 @@ class Ready:
 
     def name(self) -> Outcome:
         """Raises RescueError."""
-        return _told(self._order.target, self._named)
+        return _told(self._order, self._named)
 
     def _named(self) -> Outcome:
         with self._kept:

@@ -121,8 +121,9 @@ class _Rescue:
             left = sorted(jobs, key=_urgency)
             for _session in range(_MOST_SESSIONS):
                 may_wait = self.ready_at_once > 0
-                with_all = witnesses, self.aim, self.reporter, self.unsynced, self._settle, may_wait
-                left = self._all_restored(left, Tools(seen, *with_all, self.terms, self.host))
+                waiting = self.unsynced, self._name_ready, self._settle, may_wait
+                tools = Tools(seen, witnesses, self.aim, self.reporter, *waiting, self.terms, self.host)
+                left = self._all_restored(left, tools)
                 if not left:
                     break
                 found = found._replace(sightings=[])  # what was pinned went with its session
@@ -157,38 +158,43 @@ class _Rescue:
         """One more step of a job that has no result yet; there may be many jobs: its folders are closed after it."""
         if not job.result:
             if self.ready and len(self.ready) >= self.ready_at_once:
-                self._settle()
+                self._name_ready()
             self._attempt(job, lambda: step(job))
             if job.ready is None:
                 job.close(self.host)
             else:
                 self.ready.append(job)
 
-    def _settle(self) -> None:
-        """What waits for its name gets it, and names are made to last: of all results so far none is too early then.
-
-        Drafts of many small files go to a disk together in far less time than one after the other.
-        """
+    def _name_ready(self) -> None:
+        """What waits for its name gets it: many drafts go to a disk together in far less time than in turn."""
         waiting = [(job, job.ready) for job in self.ready if job.ready is not None]
         self.ready = []
-        for _job, (sync, _name) in waiting:
+        for job, (sync, _name) in waiting:
+            started = time.monotonic()
             sync()
+            job.seconds += time.monotonic() - started
         for job, (_sync, name) in waiting:
             job.ready = None
             self._attempt(job, name)
             job.close(self.host)
+
+    def _settle(self) -> None:
+        """Of all results so far none is too early then."""
+        self._name_ready()
         self.unsynced.sync()
 
     def _all_restored(self, jobs: Sequence[Job], tools: Tools) -> List[Job]:
         """Those that are left when the session ends before."""
         urgent = sum(_urgency(job) < len(_FIRST) for job in jobs)
         for number, job in enumerate(jobs):
+            if number <= urgent:
+                self._settle()
             if number == urgent:
                 self._restored_by_shares(jobs[urgent:], tools)
             if not job.result and self.host.has_ended():
                 return [one for one in jobs[number:] if not one.result]
-            if number <= urgent or job.place is None or any(one.place in (None, job.place) for one in self.ready):
-                self._settle()
+            if not job.result and any(None in (one.place, job.place) or one.place == job.place for one in self.ready):
+                self._name_ready()
             self._continue_in_time(job, islice(jobs, number + 1, None), tools)
         self._settle()
         return []
@@ -269,6 +275,8 @@ class _Rescue:
         except SilenceError:
             job.result = dict(given_up(job, list(asked)), seconds=round(time.monotonic() - started, 3))
             self._ask_for_places(others)
+        except OSError as error:  # no process can be had for it
+            job.result = result_of(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[], seconds=0.0)
 
     def _last_step(self, job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
         return self.aim.take(job) or restored(job, tools, log)

@@ -29,7 +29,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._restore_result impo
     told_of_symlink,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._seen import Seen
-from ansible_collections.procfs.rescue.plugins.module_utils._target import not_synced, try_to_start
+from ansible_collections.procfs.rescue.plugins.module_utils._target import folder_there, not_synced, try_to_start
 from ansible_collections.procfs.rescue.plugins.module_utils._unsynced import Unsynced
 
 # In bytes: before what is larger is copied, what waits gets its name.
@@ -39,7 +39,7 @@ _TAKES_LONG = 1024 * 1024
 class Tools(NamedTuple):
     """What one file is restored with. ``witnesses`` vouch for the paths of all.
 
-    ``settle`` names what waits for that; ``may_wait`` is False where nothing can.
+    ``name_ready`` names what waits for that, ``settle`` also makes names last; ``may_wait`` is False where nothing can.
     """
 
     seen: Seen
@@ -47,6 +47,7 @@ class Tools(NamedTuple):
     aim: Aim
     reporter: Reporter
     unsynced: Unsynced
+    name_ready: Callable[[], None]
     settle: Callable[[], None]
     may_wait: bool
     terms: Terms
@@ -83,17 +84,17 @@ def restored(job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
         )
     sync = partial(tools.unsynced.add, failed=partial(_not_synced, job))
     takes_long = candidate.file.file.size > _TAKES_LONG
-    if takes_long:
+    if takes_long or target.missing:  # a folder to be made must not take the name of a file that waits for it
         tools.settle()
     may_wait = tools.may_wait and not takes_long
+    by_others = terms, aim.swept, host, sync, may_wait, tools.name_ready
     offer = None
     with host.readable(candidate.sighting) as source:
-        outcome = put_back(
-            Order(candidate, source, target, job.wish.in_place, witness, terms, aim.swept, host, sync, may_wait)
-        )
+        outcome = put_back(Order(candidate, source, target, job.wish.in_place, witness, *by_others))
         if terms.offer and witness and outcome.content_by == witness.by and not outcome.dropped:
             where = printable(target.path) if outcome.status in ("restored", "ready") else candidate.sighting.link
-            offer = described(source, target.path, where, host)
+            with suppress(OSError, RescueError):  # it is there all the same
+                offer = described(source, target.path, where, host)
     told_at_last = partial(_told_at_last, job, target, candidate, offer, tools, log)
     ready = outcome.ready
     if ready is None:
@@ -124,12 +125,12 @@ def _told_at_last(
 
 def _not_synced(job: Job, error: OSError) -> None:
     failure = not_synced(job.place or b"", error)
-    job.result = dict(result_of(job, "failed", str(failure), refused=failure.reasons), seconds=job.result["seconds"])
+    job.result = dict(result_of(job, "failed", str(failure), refused=failure.reasons), seconds=round(job.seconds, 3))
 
 
 def _is_back(wish: Wish, target: Target, witness: Optional[Witness], tools: Tools) -> bool:
     """Whether the name leads to the very file that is held, as after a restore by link: it is not deleted then."""
-    for sighting in tools.seen.scan.back:
+    for sighting in () if target.missing else tools.seen.scan.back:
         if not wish.means(sighting) or judge_handle(sighting, wish.claim):
             continue
         with suppress(OSError, RescueError), tools.host.readable(sighting) as fd:
@@ -141,12 +142,13 @@ def _is_back(wish: Wish, target: Target, witness: Optional[Witness], tools: Tool
 
 def _made_again(job: Job, target: Target, leads_to: bytes, tools: Tools, log: Callable[[str], None]) -> Result:
     """No process holds a symlink; the lifeline's keeper wrote down where it led."""
-    status = "restorable"
-    if not tools.terms.check_mode:
-        tools.host.symlink(target.folder.fd, target.name, leads_to)
-        status = "restored"
-        log("restored the symlink %s" % printable(target.path))
-    return told_of_symlink(job, target, leads_to, status)
+    if tools.terms.check_mode:
+        return told_of_symlink(job, target, leads_to, "restorable", (), tools.reporter)
+    tools.settle()
+    with folder_there(target, tools.aim.swept, tools.host) as (there, made):
+        tools.host.symlink(there.folder.fd, there.name, leads_to)
+    log("restored the symlink %s" % printable(target.path))
+    return told_of_symlink(job, target, leads_to, "restored", made, tools.reporter)
 
 
 def _place_of_source(job: Job, tools: Tools) -> Target:

@@ -14,7 +14,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candi
 from ansible_collections.procfs.rescue.plugins.module_utils._freeze import Frozen
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata, repairs
-from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Target
+from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Scan, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Outcome
 from ansible_collections.procfs.rescue.plugins.module_utils._record import RECORD
@@ -54,14 +54,25 @@ def told_of_unseen(prefixes: Sequence[bytes], seen: Scan, host: Host) -> str:
     return " ".join([first, *unseen(seen, host)])
 
 
-def told_of_symlink(job: Job, target: Target, leads_to: bytes, status: str) -> Result:
+def told_of_symlink(
+    job: Job, target: Target, leads_to: bytes, status: str, made: Sequence[Made], reporter: Reporter
+) -> Result:
     verb = "was made again" if status == "restored" else "would be made again"
     msg = "%s %s as a symlink to %s, as the lifeline recorded it." % (printable(target.path), verb, printable(leads_to))
+    msg += _of_folders(target, status, made, reporter)
     result = result_of(job, status, msg, changed=True, method="symlink", size=len(leads_to), owner="root", group="root")
     result.update(mode="0777", mtime=None, checksum=None, content_by="lifeline", metadata_by="lifeline")
     result.update(source={"link": printable(RECORD)})
     result.update(path_fields(leads_to, "target"))
+    if made:
+        result["made"] = [reporter.folder(one) for one in made]
     return result
+
+
+def _of_folders(target: Target, status: str, made: Sequence[Made], reporter: Reporter) -> str:
+    if target.missing and status == "restorable":
+        return " Its folder %s would be made again." % printable(target.folder.path)
+    return "".join(reporter.new_folder(one) for one in made)
 
 
 def told(job: Job, target: Target, candidate: Candidate, outcome: Outcome, reporter: Reporter) -> Result:
@@ -70,9 +81,7 @@ def told(job: Job, target: Target, candidate: Candidate, outcome: Outcome, repor
     if outcome.intended is None or outcome.metadata is None:
         said = "came back while it was to be restored: that file" if outcome.came_back else "is there and"
         return result_of(job, "present", "%s %s was left alone." % (path, said))
-    missing = target.missing and outcome.status == "restorable"
-    hint = " Its folder %s would be made again." % printable(target.folder.path) if missing else ""
-    hint += "".join(reporter.new_folder(made) for made in outcome.made)
+    hint = _of_folders(target, outcome.status, outcome.made, reporter)
     fix = repairs(target.path, outcome.intended, outcome.dropped + outcome.not_kept)
     if fix:
         hint += " It is not usable as before until you run: " + "; ".join(fix)

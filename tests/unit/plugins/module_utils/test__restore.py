@@ -8,6 +8,7 @@ import base64
 import errno
 import grp
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -657,6 +658,128 @@ def test_nobody_is_offered_what_did_not_get_its_name(top: Path, lose: Callable[.
     first, second = restored(*requests, host=watched.host, offer=True)
     assert [offer["path"] for offer in first["offers"]] == [f"{top}/a"]
     assert (second["status"], second["offers"]) == ("present", [])
+
+
+@pytest.mark.parametrize("way", ["replaced", "linked", "its folder is gone", "large"])
+def test_what_waits_gets_its_name_before_what_does_not_wait(
+    top: Path, lose: Callable[..., Held], holders: Holders, way: str
+) -> None:
+    """A program is tried as soon as it has its name, and may need what came before it."""
+    (top / "folder").mkdir()
+    lose("library")
+    program = top / "folder/program"
+    program.write_bytes(b"#!/bin/sh" + b" " * (2**21 if way == "large" else 0))
+    holders.open(program)
+    if way == "linked":
+        os.link(program, top / "twin")
+    program.unlink()
+    if way == "replaced":
+        program.write_text("broken")
+    elif way == "its folder is gone":
+        program.parent.rmdir()
+    seen: list[str] = []
+
+    def looked(step: Callable[..., Any]) -> Callable[..., Any]:
+        def look(*arguments: Any) -> Any:
+            seen.append("library" if (top / "library").exists() else "")
+            return step(*arguments)
+
+        return look
+
+    watched = Watched(replace=looked(LOCAL.replace), link_again=looked(LOCAL.link_again))
+    watched.host = watched.host._replace(publish=looked(watched.publish))
+    requests = [{"path": f"{top}/library"}, {"path": str(program)}]
+    results = restored(*requests, host=watched.host, parents=True, force=way == "replaced")
+    assert [result["status"] for result in results] == ["restored"] * 2
+    assert seen == ["", "library"]
+
+
+def test_a_folder_does_not_take_the_name_of_a_file_that_waits_for_it(top: Path, lose: Callable[..., Held]) -> None:
+    lose("x")
+    (top / "x").mkdir()
+    lose("x/y")
+    (top / "x").rmdir()
+    found = outcome({"path": f"{top}/x"}, {"path": f"{top}/x/y"}, parents=True)
+    assert [status for status, _msg in found] == ["restored", "failed"]
+    assert (top / "x").read_bytes() == CONTENT
+
+
+def test_a_folder_that_comes_back_in_the_place_of_a_file(top: Path, lose: Callable[..., Held]) -> None:
+    lose("a")
+    found = outcome({"path": f"{top}/a"}, host=Watched(lambda _number: (top / "a").mkdir()).host)
+    assert found == [("failed", f"{top}/a became a folder meanwhile, not a file.")]
+
+
+def test_what_failed_does_not_hurry_others(top: Path, lose: Callable[..., Held]) -> None:
+    for name in "ab":
+        lose(name)
+    watched = Watched()
+    requests = [{"path": f"{top}/{name}"} for name in ("a", "gone/1", "b", "gone/2")]
+    assert [result["status"] for result in restored(*requests, host=watched.host)] == ["restored", "failed"] * 2
+    assert watched.calls == ["begun", "begun", "synced", "synced", "a named", "b named"]
+
+
+def test_a_shell_is_there_before_others_are_shared(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_restore, "_MANY", 2)
+    names = ["sh", *(f"{folder}/{number}" for folder in "ab" for number in range(2))]
+    for folder in "ab":
+        (top / folder).mkdir()
+    for name in names:
+        lose(name)
+    watched = Watched()
+    host = watched.host._replace(shares=partial(names_shared, names=[]))
+    restored(*({"path": f"{top}/{name}"} for name in names), host=host, parents=True)
+    assert watched.calls[:3] == ["begun", "synced", "sh named"]
+    assert sum(call.endswith("named") for call in watched.calls) == len(names)
+
+
+def test_a_symlink_in_a_folder_that_is_gone(top: Path) -> None:
+    """As the lifeline's keeper recorded it."""
+    (top / "there").touch()
+    record = json.dumps({"links": {f"{top}/gone/deep/link": "../../there"}}).encode()
+    host = LOCAL._replace(read_record=lambda: record)
+    request = {"path": f"{top}/gone/deep/link"}
+    assert outcome(request, host=host)[0][0] == "failed"
+    ((status, msg),) = outcome(request, host=host, parents=True, check_mode=True)
+    assert status == "restorable" and f" Its folder {top}/gone/deep would be made again." in msg
+    assert os.listdir(top) == ["there"]
+    (result,) = restored(request, host=host, parents=True)
+    assert (result["status"], [made["path"] for made in result["made"]]) == (
+        "restored",
+        [f"{top}/gone", f"{top}/gone/deep"],
+    )
+    assert os.readlink(top / "gone/deep/link") == "../../there" and sorted(os.listdir(top)) == ["gone", "there"]
+    assert outcome(request, host=host, parents=True)[0][0] == "present"
+
+
+def test_an_offer_that_cannot_be_described_costs_nothing(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    lose("a")
+    monkeypatch.setattr(_restore_one, "described", fail)
+    (result,) = restored({"path": f"{top}/a", "checksum": CHECKSUM}, offer=True)
+    assert result["status"] == "restored"
+
+
+def test_no_process_can_be_had_for_what_may_never_answer(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        lose(name)
+
+    def fail(*_arguments: object) -> Any:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    asked = iter([{"/mnt": "/mnt"}, {}])
+    monkeypatch.setattr(_restore._Rescue, "_may_never_answer", lambda *_arguments: next(asked))
+    host = LOCAL._replace(in_time=fail, shares=None)
+    found = outcome({"path": f"{top}/a"}, {"path": f"{top}/b"}, host=host)
+    assert [status for status, _msg in found] == ["failed", "restored"]
 
 
 def test_two_for_one_place_do_not_wait_for_each_other(top: Path, lose: Callable[..., Held]) -> None:
