@@ -18,11 +18,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._judge import judge_
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Target, Terms, Witness
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer, described
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import recorded_symlink
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_result import (
+    came_back,
     left_alone,
     result_of,
     told,
@@ -145,8 +147,13 @@ def _made_again(job: Job, target: Target, leads_to: bytes, tools: Tools, log: Ca
     if tools.terms.check_mode:
         return told_of_symlink(job, target, leads_to, "restorable", (), tools.reporter)
     tools.settle()
-    with folder_there(target, tools.aim.swept, tools.host) as (there, made):
-        tools.host.symlink(there.folder.fd, there.name, leads_to)
+    try:
+        with folder_there(target, tools.aim.swept, tools.host) as (there, made):
+            tools.host.symlink(there.folder.fd, there.name, leads_to)
+    except FileExistsError:
+        return came_back(job, target)
+    except NotSyncedError as error:
+        raise not_synced(target.path, error) from error
     log("restored the symlink %s" % printable(target.path))
     return told_of_symlink(job, target, leads_to, "restored", made, tools.reporter)
 

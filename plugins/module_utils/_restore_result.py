@@ -35,6 +35,11 @@ def left_alone(job: Job, target: Target) -> Result:
     return result_of(job, "present", "%s is there and was left alone." % printable(target.path))
 
 
+def came_back(job: Job, target: Target) -> Result:
+    msg = "%s came back while it was to be restored: that file was left alone."
+    return result_of(job, "present", msg % printable(target.path))
+
+
 def given_up(job: Job, silent: Sequence[str]) -> Result:
     msg = (
         "%s was given up: its source or its target is on a network or FUSE file system that does not answer any more "
@@ -79,8 +84,7 @@ def told(job: Job, target: Target, candidate: Candidate, outcome: Outcome, repor
     """What came of a file that was found."""
     path, link = printable(target.path), candidate.sighting.link
     if outcome.intended is None or outcome.metadata is None:
-        said = "came back while it was to be restored: that file" if outcome.came_back else "is there and"
-        return result_of(job, "present", "%s %s was left alone." % (path, said))
+        return (came_back if outcome.came_back else left_alone)(job, target)
     hint = _of_folders(target, outcome.status, outcome.made, reporter)
     fix = repairs(target.path, outcome.intended, outcome.dropped + outcome.not_kept)
     if fix:

@@ -754,6 +754,23 @@ def test_a_symlink_in_a_folder_that_is_gone(top: Path) -> None:
     assert outcome(request, host=host, parents=True)[0][0] == "present"
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        (errno.EEXIST, "present", " came back while it was to be restored: that file was left alone."),
+        (errno.EIO, "failed", " is there again and complete, but its folder could not be written to the disk: "),
+    ],
+)
+def test_a_symlink_that_comes_back_or_may_be_lost(top: Path, code: int, status: str, said: str) -> None:
+    def symlink(*_arguments: object) -> None:
+        raise (FileExistsError if code == errno.EEXIST else NotSyncedError)(code, os.strerror(code))
+
+    record = json.dumps({"links": {f"{top}/link": "there"}}).encode()
+    host = LOCAL._replace(read_record=lambda: record, symlink=symlink)
+    ((found, msg),) = outcome({"path": f"{top}/link"}, host=host)
+    assert found == status and msg.startswith(f"{top}/link{said}")
+
+
 def test_an_offer_that_cannot_be_described_costs_nothing(
     top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
