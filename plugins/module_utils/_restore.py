@@ -221,7 +221,6 @@ class _Rescue:
         if self.terms.parents:
             alone = self._in_folders_that_are_there(alone, tools)
         batches = [alone[start : start + _AT_ONCE] for start in range(0, len(alone), _AT_ONCE)]
-        self._settle()
 
         def work(own: int, shares: int, tell: Tell) -> None:
             for number in range(own, len(batches), shares):
