@@ -17,7 +17,7 @@ import scan
 from timing import Row
 
 BENCHMARKS: dict[str, list[Callable[[int], list[Row]]]] = {
-    "scan": [scan.main, scan.growth, scan.neighbour],
+    "scan": [scan.main, scan.growth, scan.busy_neighbour, scan.idle_neighbour],
     "facts": [facts.main],
     "fleet": [
         fleet_rescue.main,

@@ -99,23 +99,36 @@ def growth(rounds: int) -> list[Row]:
     return rows
 
 
-def neighbour(rounds: int) -> list[Row]:
-    """What a busy program notices: the time below which 99 of 100 of its small tasks stay.
+def busy_neighbour(rounds: int) -> list[Row]:
+    """What a program that is busy all the time notices."""
+    return _neighbour("a program that is busy all the time", "10000", "0", rounds)
+
+
+def idle_neighbour(rounds: int) -> list[Row]:
+    """What a program notices that sleeps nine tenths of its time. What a processor takes to wake up is in it, and some
+    take longer to do that than the task takes."""
+    return _neighbour("a program with a task every 2 ms", "1000", "2", rounds)
+
+
+def _neighbour(who: str, tasks: str, pause: str, rounds: int) -> list[Row]:
+    """The time below which 99 of 100 of its small tasks stay.
 
     Other machines on the same hardware make that time twice as long for seconds: the rounds are short and many, and
     what is measured alone once more tells how far medians of the same thing are apart.
     """
     with _programs() as programs, _herd(programs, PROCESSES):
-        busy, ended = str(programs / "busy"), programs / "ended"
+        busy, ended = [str(programs / "busy"), tasks, pause], programs / "ended"
         # No module is left running beside what is measured next.
-        beside = f"until [ -e {ended} ]; do {{}}; done & {busy}; touch {ended}; wait; rm {ended}"
+        beside = f"until [ -e {ended} ]; do {{}}; done & {' '.join(busy)}; touch {ended}; wait; rm {ended}"
+        walk = f"nice -n 19 chrt --idle 0 {programs / 'walk'} maps > /dev/null"
         return measured(
-            "p99 of a busy program's tasks, ten times as many rounds",
+            f"p99 of the tasks of {who}, ten times as many rounds",
             {
-                "alone": [busy],
+                "alone": busy,
                 "beside our module": ["sh", "-c", beside.format(_module_command())],
-                "beside as many programs that only compute, at its priority": ["sh", "-c", beside.format(COMPUTES)],
-                "alone, again": [busy],
+                "beside the C walk with maps, at its priority": ["sh", "-c", beside.format(walk)],
+                "beside two programs that only compute, at its priority": ["sh", "-c", beside.format(COMPUTES)],
+                "alone, again": busy,
             },
             10 * rounds,
         )
