@@ -103,15 +103,15 @@ ways: prepare ## Which way leads into a host after what was lost: the table of R
 bench: bench-scan bench-report bench-fleet bench-restore bench-fetch ## All benchmarks but bench-restore-huge
 
 bench-fleet: prepare ## A rescue of 50 hosts, and of up to 200, against ping, six tasks by hand, a loop of ssh: ROUNDS=3
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py fleet $(ROUNDS)
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python benchmarks/run.py fleet $(ROUNDS)
 
 bench-report: prepare ## The report of 1,000 hosts: how large, how long until its reader can use it
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/report.py $(ROUNDS)
 
 # In a /proc of its own.
 bench-scan: prepare ## The scan against a C walk, find, lsfd, lsof, psutil, and its task against a ping: ROUNDS=5
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py facts $(ROUNDS)
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py scan $(ROUNDS)
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python benchmarks/run.py facts $(ROUNDS)
 
 # In a /proc of its own.
 bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3 RESTORE_MIB=64,1024 SPARSE_GIB=8 SMALL_FILES=10000
@@ -121,7 +121,7 @@ bench-restore-huge: prepare ## The same with 1 TiB that is nearly all hole, one 
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore-huge 1
 
 bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 FETCH_DEST=/dev/shm (root)
-	$(in_venv) PYTHONPATH="$(CURDIR)/tests" python benchmarks/run.py fetch $(ROUNDS)
+	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python benchmarks/run.py fetch $(ROUNDS)
 
 # yattag makes cosmic-ray's HTML, which nobody needs, and has no wheel.
 lock_options := --quiet --no-config --upgrade --universal --python-version 3.10 --generate-hashes --no-header --no-emit-package yattag

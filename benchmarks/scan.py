@@ -9,7 +9,9 @@ It runs in a PID namespace of its own (see the Makefile), so that /proc holds no
 
 from __future__ import annotations
 
+import json
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.procfs.rescue.plugins.module_utils._facts_task import FACTS_SPEC
+from ansible_collections.procfs.rescue.plugins.module_utils._sizes import with_sizes
 from timing import INSIDE, Row, measured
 
 HERE = Path(__file__).resolve().parent
@@ -64,7 +70,8 @@ print({INSIDE.decode()!r}, time.monotonic() - started)
 COMPUTES = "for _ in 1 2; do timeout 1 nice -n 19 chrt --idle 0 sh -c 'while :; do :; done' & done; wait"
 
 MODULE_ALONE = [sys.executable, "-m", MODULE]
-OUR_MODULE = "our module, whole process"
+PIPED = "our module as it is piped to Python, whole process"
+OUR_MODULE = "our module as AnsibleModule, whole process"
 
 
 def main(rounds: int) -> list[Row]:
@@ -78,14 +85,15 @@ def main(rounds: int) -> list[Row]:
                 "the same and read all maps": [str(programs / "walk"), "maps"],
                 "our walk over the descriptors": [sys.executable, "-c", OURS, "descriptors"],
                 "our scan, with maps and grouping": [sys.executable, "-c", OURS, "all", str(deleted)],
+                PIPED: ["sh", "-c", _piped_command()],
                 OUR_MODULE: ["sh", "-c", _module_command()],
                 **PEERS,
             },
             rounds,
         )
-    ours = next(row for row in rows if row.name == OUR_MODULE)
+    (ours,) = (row for row in rows if row.name == PIPED)
     peers = [row for row in rows if row.name in PEERS]
-    return rows + [row._replace(name=f"{row.name}, to our module", ratio=row.seconds / ours.seconds) for row in peers]
+    return rows + [row._replace(name=f"{row.name}, to {PIPED}", ratio=row.seconds / ours.seconds) for row in peers]
 
 
 def growth(rounds: int) -> list[Row]:
@@ -132,6 +140,15 @@ def _neighbour(who: str, tasks: str, pause: str, rounds: int) -> list[Row]:
             },
             10 * rounds,
         )
+
+
+def _piped_command() -> str:
+    """With its defaults. This is how it is started with pipelining: without AnsibleModule."""
+    options = ArgumentSpecValidator(FACTS_SPEC["argument_spec"]).validate({}).validated_parameters
+    start = "import json, sys\nfrom ansible_collections.procfs.rescue.plugins.module_utils._task import main\n"
+    start += "main('facts', json.load(sys.stdin), check_mode=False, diff=False, logs=True)"
+    given = f"echo {shlex.quote(json.dumps(with_sizes(options, 'min_size')))}"
+    return f"{given} | PYTHONPATH={COLLECTIONS} {sys.executable} -c {shlex.quote(start)} >/dev/null"
 
 
 def _module_command() -> str:
