@@ -438,7 +438,7 @@ def test_hostile_names_of_a_package(fleet, rescue, tmp_path, source):
         assert sorted(os.listdir(inside(needs, "/usr/lib/thing"))) == sorted(
             os.listdir(inside(donor, "/usr/lib/thing"))
         )
-        assert "rununun" not in done.output and "\x1b" not in done.output, "nothing in it is run, nor reaches a terminal"
+        assert "rununun" not in done.output and "\x1b" not in done.output, "nothing is run or reaches a terminal"
         exact = [base64.b64decode(file["path_b64"]) for file in done.results["h1"]["files"] if "path_b64" in file]
         assert b"/usr/lib/thing/not \xff utf-8" in exact
         needs.run(["rm", "-f", f"/var/cache/apt/archives/{package.name}"])

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -142,7 +142,7 @@ def test_nothing_is_said_to_be_restored_whose_name_may_be_lost(lose: Lose, synce
     paths = [lose(f"{folder}/{number}", 10) for number in range(2) for folder in ("one", "other")]
     results, _calls = brought_back(paths, synced)
     assert [status for status, _msg in results] == ["restored", "failed"] * 2
-    for path, (_status, msg) in zip(paths[1::2], results[1::2], strict=True):
+    for path, (_status, msg) in zip(paths[1::2], results[1::2]):
         assert msg.startswith(f"{path} is there again and complete, but its folder could not be written to the disk: ")
 
 
