@@ -44,7 +44,6 @@ lint: prepare ## Style, types, Python 3.6 for what runs on the hosts, documentat
 	$(in_venv) ruff format --check
 	$(in_venv) mypy
 	$(in_venv) vermin --quiet --violations --eval-annotations -t=3.6- $(addprefix --exclude ,$(guarded)) plugins/modules plugins/module_utils roles/lifeline/files
-	$(in_venv) vermin --quiet --violations -t=3.7- tests/unit/plugins/modules tests/unit/plugins/module_utils # "make matrix" takes them to 3.6
 	$(in_venv) yamllint .
 	$(in_venv) ansible-lint
 	$(in_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs dependent .

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -432,10 +432,15 @@ def test_what_is_pinned(path: bytes, is_wanted: bool) -> None:
     assert wanted(a_sighting(path=path, host_path=None, file=a_file(inode=42)))
 
 
+@contextmanager
+def unread(_sighting: Sighting) -> Iterator[int]:
+    yield -1
+
+
 @pytest.mark.parametrize(("has", "refused"), [("0" * 32, True), ("a" * 32, False), ("f" * 32, True)])
 def test_what_only_its_content_can_prove(has: str, refused: bool) -> None:
     unproven = a_sighting(foreign="unproven")
-    host = LOCAL._replace(readable=lambda _sighting: nullcontext(-1), digests=lambda _fd, _algorithms: {"md5": has})
+    host = LOCAL._replace(readable=unread, digests=lambda _fd, _algorithms: {"md5": has})
     seen = a_scan(sightings=[unproven])
     witness = Witness("package bash", "md5", ("A" * 32).lower(), "")
 
