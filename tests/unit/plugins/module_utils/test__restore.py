@@ -478,13 +478,14 @@ def test_what_a_killed_process_had_not_told_is_looked_at_again(
 
 
 def killed_while_it_restores(requests: list[Result], top: Path) -> None:
-    """As soon as there is one more in ``top``; nothing goes on without it."""
+    """As soon as there is one more in ``top``, long before all are there; nothing goes on without it."""
     before = len(list(top.iterdir()))
+    slow = LOCAL._replace(publish=lambda *draft: time.sleep(0.05) or LOCAL.publish(*draft))
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         with suppress(BaseException):
-            restore(requests, Terms(), lambda _line: None, LOCAL)
+            restore(requests, Terms(), lambda _line: None, slow)
         os._exit(0)
     wait_until(lambda: len(list(top.iterdir())) > before, 20)
     os.kill(child, signal.SIGKILL)
@@ -492,7 +493,7 @@ def killed_while_it_restores(requests: list[Result], top: Path) -> None:
     wait_until(lambda: not processes_in_group(child))
 
 
-def test_many_where_the_module_is_killed(top: Path, holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_where_the_module_is_killed(top: Path, holders: Holders) -> None:
     """What has its name is whole, and another run does what is left."""
     contents = {top / str(number): f"content {number}\n".encode() * 100 for number in range(400)}
     fds = []
@@ -504,14 +505,11 @@ def test_many_where_the_module_is_killed(top: Path, holders: Holders, monkeypatc
     for fd in fds:
         os.close(fd)
     requests = [{"path": str(path)} for path in contents]
-    real_put_back = _restore_one.put_back
-    monkeypatch.setattr(_restore_one, "put_back", lambda order: time.sleep(0.02) or real_put_back(order))
     for _time in range(5):
         killed_while_it_restores(requests, top)
         assert all(path.read_bytes() == contents[path] for path in top.iterdir())
     there = len(list(top.iterdir()))
     assert 5 <= there < 400
-    monkeypatch.undo()
     assert [result["status"] for result in restored(*requests)].count("restored") == 400 - there
     assert all(path.read_bytes() == content for path, content in contents.items())
     assert len(list(top.iterdir())) == 400
