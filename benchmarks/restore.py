@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from piped import START
 from timing import INSIDE, Row, measured
 
 GIB = 2**30
@@ -150,10 +151,8 @@ def piped(paths: list[Path]) -> None:
     from ansible_collections.procfs.rescue.plugins.module_utils._restore_spec import RESTORE_SPEC, checked
 
     options = ArgumentSpecValidator(RESTORE_SPEC["argument_spec"]).validate({"files": list(map(str, paths))})
-    start = "import sys, json\nfrom ansible_collections.procfs.rescue.plugins.module_utils._task import main\n"
-    start += "main('restore', json.load(sys.stdin), check_mode=False, diff=False, logs=True)"
     done = subprocess.run(
-        [sys.executable, "-c", start],
+        [sys.executable, "-c", START % "restore"],
         input=json.dumps(checked(options.validated_parameters)),
         stdout=subprocess.PIPE,
         text=True,

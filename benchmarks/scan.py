@@ -24,6 +24,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.procfs.rescue.plugins.module_utils._facts_task import FACTS_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._sizes import with_sizes
+from piped import START
 from timing import INSIDE, Row, measured
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +70,6 @@ print({INSIDE.decode()!r}, time.monotonic() - started)
 # What any program takes from another on the same hardware, with nothing of a scan in it.
 COMPUTES = "for _ in 1 2; do timeout 1 nice -n 19 chrt --idle 0 sh -c 'while :; do :; done' & done; wait"
 
-MODULE_ALONE = [sys.executable, "-m", MODULE]
 PIPED = "our module as it is piped to Python, whole process"
 OUR_MODULE = "our module as AnsibleModule, whole process"
 
@@ -143,12 +143,10 @@ def _neighbour(who: str, tasks: str, pause: str, rounds: int) -> list[Row]:
 
 
 def _piped_command() -> str:
-    """With its defaults. This is how it is started with pipelining: without AnsibleModule."""
+    """With its defaults."""
     options = ArgumentSpecValidator(FACTS_SPEC["argument_spec"]).validate({}).validated_parameters
-    start = "import json, sys\nfrom ansible_collections.procfs.rescue.plugins.module_utils._task import main\n"
-    start += "main('facts', json.load(sys.stdin), check_mode=False, diff=False, logs=True)"
     given = f"echo {shlex.quote(json.dumps(with_sizes(options, 'min_size')))}"
-    return f"{given} | PYTHONPATH={COLLECTIONS} {sys.executable} -c {shlex.quote(start)} >/dev/null"
+    return f"{given} | PYTHONPATH={COLLECTIONS} {sys.executable} -c {shlex.quote(START % 'facts')} >/dev/null"
 
 
 def _module_command() -> str:

@@ -255,7 +255,10 @@ def frozen_beside_a_dead_mount(busy: Path, pid: int, point: Path, timeout: float
             command = (sys.executable, dead_fuse.__file__, point)
             holders.expect(holders.start("unshare", "--mount", "--propagation", "private", *command), b"ready\n")
             started = time.monotonic()
-            moved, frozen = while_frozen(lambda: moves(busy, 0.5), [pid], identity(busy), timeout)
+            # What is let go may have to wait for a processor.
+            moved, frozen = while_frozen(
+                lambda: any(moves(busy) for _time in range(10)), [pid], identity(busy), timeout
+            )
             return moved, frozen, time.monotonic() - started
         finally:
             holders.end_all()
