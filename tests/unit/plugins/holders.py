@@ -152,6 +152,14 @@ def mapped_path(pid: int, ending: str) -> str:
     return next(line.split(None, 5)[5] for line in lines if line.endswith(ending))
 
 
+def fields_of(pid: str) -> list[str]:
+    """State, parent, process group and more (proc(5)); none when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
     until = time.monotonic() + seconds
     while not condition():

@@ -38,7 +38,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._local_host import L
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
-from unit.plugins.holders import NOBODY, Held, Holders, in_child, memfd, wait_until
+from unit.plugins.holders import NOBODY, Held, Holders, fields_of, in_child, memfd, wait_until
 
 CONTENT = b"the original"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -346,14 +346,6 @@ def test_an_odd_failure_does_not_stop_the_rest_either(
         "failed",
         "restored",
     ]
-
-
-def fields_of(pid: str) -> list[str]:
-    """State, parent, process group and more (proc(5)); none when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
 
 
 def processes_in_group(group: int) -> list[str]:
