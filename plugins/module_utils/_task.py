@@ -14,8 +14,10 @@ import importlib
 import json
 import sys
 import syslog
+from contextlib import redirect_stdout
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple
+from io import StringIO
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._local_host import local_host
@@ -39,9 +41,14 @@ def run_module(module: Any, params: Answer, run: Callable[[Answer, Setting], Ans
         answer = run(params, Setting(module.check_mode, module._diff, log, host))
     for warning in answer.pop("warnings", []):
         module.warn(warning)
-    if answer.get("failed"):
-        module.fail_json(**answer)
-    module.exit_json(**answer)
+    files = answer.pop("files", None)
+    printed = StringIO()
+    try:
+        with redirect_stdout(printed):
+            (module.fail_json if answer.get("failed") else module.exit_json)(**answer)
+    except SystemExit:
+        _write(printed.getvalue(), files)
+        raise
 
 
 def main(name: str, params: Answer, check_mode: bool, diff: bool, logs: bool) -> None:
@@ -53,7 +60,22 @@ def main(name: str, params: Answer, check_mode: bool, diff: bool, logs: bool) ->
         answer = task.run(params, Setting(check_mode, diff, log, host))
     if warnings:
         answer["warnings"] = warnings + answer.get("warnings", [])
-    sys.stdout.write(json.dumps(answer))  # dump writes token by token
+    files = answer.pop("files", None)
+    _write(json.dumps(answer), files)  # dump writes token by token
+
+
+def _write(answer: str, files: Optional[List[Answer]]) -> None:
+    """Tells ``answer`` with ``files``, one after the other: AnsibleModule copies all of them, and twice more as text.
+
+    It looks in them for what options with ``no_log`` hold, and none of ours is one.
+    """
+    if files is None:
+        sys.stdout.write(answer)
+        return
+    sys.stdout.write(answer.rstrip()[:-1] + ', "files": [')
+    for number, file in enumerate(files):
+        sys.stdout.write((", " if number else "") + json.dumps(file))
+    sys.stdout.write("]}\n")
 
 
 def _log(name: str, line: str) -> None:
