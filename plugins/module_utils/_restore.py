@@ -191,9 +191,11 @@ class _Rescue:
                 self._settle()
             if number == urgent:
                 self._restored_by_shares(jobs[urgent:], tools)
-            if not job.result and self.host.has_ended():
+            if job.result:
+                continue
+            if self.host.has_ended():
                 return [one for one in jobs[number:] if not one.result]
-            if not job.result and any(None in (one.place, job.place) or one.place == job.place for one in self.ready):
+            if any(None in (one.place, job.place) or one.place == job.place for one in self.ready):
                 self._name_ready()
             self._continue_in_time(job, islice(jobs, number + 1, None), tools)
         self._settle()
@@ -253,6 +255,10 @@ class _Rescue:
 
     def _continue_in_time(self, job: Job, others: Iterable[Job], tools: Tools) -> None:
         """The last step of a job, which can be given up where a file system may never answer."""
+        asked = self._may_never_answer(job, tools.seen)
+        if not asked:
+            self._continue(job, partial(self._last_step, tools=tools, log=self.log))
+            return
 
         def work() -> Tuple[Job, Set[Tuple[int, int]], List[str]]:
             lines: List[str] = []
@@ -260,10 +266,6 @@ class _Rescue:
             self._settle()
             return job, self.aim.swept, lines
 
-        asked = {} if job.result else self._may_never_answer(job, tools.seen)
-        if not asked:
-            self._continue(job, partial(self._last_step, tools=tools, log=self.log))
-            return
         self._settle()
         started = time.monotonic()
         try:
