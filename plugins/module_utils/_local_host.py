@@ -15,7 +15,12 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._accounts import group_names, user_names
 from ansible_collections.procfs.rescue.plugins.module_utils._allowance import handles_left
-from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content, write_content
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import (
+    clone_content,
+    copy_content,
+    start_writing,
+    write_content,
+)
 from ansible_collections.procfs.rescue.plugins.module_utils._courtesy import give_way
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import answers, given, shares
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in, sweep_once
@@ -41,7 +46,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     link_again,
     publish,
     replace,
-    start_writing,
     sync,
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._reach import unreachable

@@ -8,7 +8,6 @@
 
 import errno
 import os
-from contextlib import suppress
 from typing import Callable, NamedTuple, Optional
 
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import ENTRIES, Draft, hidden_in
@@ -70,12 +69,6 @@ def link_again(
         return None
     sync(folder)
     return Linked(saved)
-
-
-def start_writing(fd: int) -> None:
-    """The kernel begins to write what is in a file to its disk, and nobody waits for it (mm/fadvise.c)."""
-    with suppress(OSError):
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def publish(

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from typing import IO, Any, BinaryIO
 
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import start_writing
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
     ABOUT,
@@ -90,9 +90,7 @@ class Receiver:
 
     def _go_on(self) -> None:
         if self.offset - self._given >= _WORTH_WRITING:
-            with suppress(AttributeError, OSError):  # another system's
-                # Of pages that are not written yet Linux begins to write them (mm/fadvise.c), and does not wait.
-                os.posix_fadvise(self._fd, self._given, self.offset - self._given, os.POSIX_FADV_DONTNEED)
+            start_writing(self._fd, self._given, self.offset - self._given)
             self._given = self.offset
         self._tell(self.offset)
 

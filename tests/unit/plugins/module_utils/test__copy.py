@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _copy
-from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content
+from ansible_collections.procfs.rescue.plugins.module_utils._copy import clone_content, copy_content, start_writing
 
 MIB = 1024 * 1024
 
@@ -154,6 +154,53 @@ def test_a_source_that_shrinks_meanwhile_ends(monkeypatch: pytest.MonkeyPatch, s
     monkeypatch.setattr(_copy, "_WAYS", [shrinking])
     copy_content(source, target)
     assert content(target) == b"a" * MIB + b"\0" * 2 * MIB
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_disk_begins_to_write_while_more_is_copied(
+    monkeypatch: pytest.MonkeyPatch, source: int, target: int, way: str
+) -> None:
+    """Its digests are computed meanwhile, and the sync at the end has little left to do."""
+    given: list[tuple[int, int]] = []
+
+    def advised(fd: int, start: int, length: int, advice: int) -> None:
+        assert (fd, advice) == (target, os.POSIX_FADV_DONTNEED)
+        assert len(os.pread(fd, 64 * MIB, 0)) >= start + length
+        given.append((start, start + length))
+
+    monkeypatch.setattr(_copy, "_WAYS", [WAYS[way]])
+    monkeypatch.setattr(_copy, "_CHUNK", 2 * MIB)
+    monkeypatch.setattr(os, "posix_fadvise", advised)
+    wanted = os.urandom(4 * MIB) + bytes(8 * MIB) + os.urandom(7 * MIB)
+    os.pwrite(source, wanted, 0)
+    copy_content(source, target)
+    assert content(target) == wanted
+    assert [start for start, _end in given] == [0, *(end for _start, end in given[:-1])]
+    assert all(end - start >= 2 * MIB for start, end in given)
+    assert given[-1][1] > len(wanted) - 2 * MIB
+
+
+def test_small_files_are_left_to_the_sync(monkeypatch: pytest.MonkeyPatch, source: int, target: int) -> None:
+    """Or to who makes many of them."""
+    monkeypatch.setattr(os, "posix_fadvise", lambda *_arguments: pytest.fail("one more system call"))
+    os.pwrite(source, b"content", 0)
+    copy_content(source, target)
+    assert content(target) == b"content"
+
+
+def test_writing_is_started(target: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def advised(*arguments: int) -> None:
+        calls.append(arguments)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    os.pwrite(target, b"restored", 0)
+    start_writing(target)
+    assert content(target) == b"restored"
+    monkeypatch.setattr(os, "posix_fadvise", advised)
+    start_writing(target)  # what goes wrong is told by fsync
+    assert calls == [(target, 0, 0, os.POSIX_FADV_DONTNEED)]
 
 
 def test_no_reflink(mounted: Callable[..., Path]) -> None:

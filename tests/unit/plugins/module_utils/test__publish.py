@@ -29,7 +29,6 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     link_again,
     publish,
     replace,
-    start_writing,
 )
 from unit.plugins.holders import NOBODY
 
@@ -75,20 +74,6 @@ def test_what_is_synced_already_is_not_synced_again(
     monkeypatch.setattr(os, "fsync", lambda fd: calls.append("draft" if fd == draft.fd else str(fd)))
     publish(draft, folder, b"tool", lambda fd: calls.append("folder" if fd == folder else str(fd)), is_synced)
     assert calls == synced
-
-
-def test_writing_is_started(draft: Draft, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, ...]] = []
-
-    def advised(*arguments: int) -> None:
-        calls.append(arguments)
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    start_writing(draft.fd)
-    assert os.pread(draft.fd, 100, 0) == b"restored"
-    monkeypatch.setattr(os, "posix_fadvise", advised)
-    start_writing(draft.fd)  # what goes wrong is told by fsync
-    assert calls == [(draft.fd, 0, 0, os.POSIX_FADV_DONTNEED)]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "symlink", "fifo"])

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.procfs.rescue.plugins.module_utils import _copy
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._stream import (
     ABOUT,
@@ -216,7 +217,7 @@ def test_the_disk_begins_to_write_while_more_arrives(
         given.append((start, start + length))
 
     with monkeypatch.context() as patch:
-        patch.setattr(_receive, "os", SimpleNamespace(**{**vars(os), "posix_fadvise": advised}))
+        patch.setattr(_copy, "os", SimpleNamespace(**{**vars(os), "posix_fadvise": advised}))
         patch.setattr(_receive, "_WORTH_WRITING", 2_000_000)
         whole = source.read_bytes()
         assert received(sent(source, tmp_path), tmp_path)[0] == whole
@@ -227,8 +228,8 @@ def test_the_disk_begins_to_write_while_more_arrives(
 
 def test_a_system_that_takes_no_advice(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_receive, "_WORTH_WRITING", 1_000_000)
-    monkeypatch.setattr(_receive, "os", SimpleNamespace(**{**vars(os), "posix_fadvise": None}))
-    del _receive.os.posix_fadvise
+    monkeypatch.setattr(_copy, "os", SimpleNamespace(**{**vars(os), "posix_fadvise": None}))
+    del _copy.os.posix_fadvise
     assert received(sent(source, tmp_path), tmp_path)[0] == source.read_bytes()
 
 
