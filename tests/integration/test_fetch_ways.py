@@ -24,7 +24,7 @@ import ansible
 import pytest
 
 from fleet import Fleet, debian
-from fleet.controller import environment, program
+from fleet.controller import environment, program, run_ansible
 from integration.slow import over_a_slow_line, shown
 
 pytestmark = pytest.mark.long
@@ -83,8 +83,8 @@ def fleet() -> Iterator[Fleet]:
 def vaulted(folder: Path) -> str:
     """The password in YAML, as ansible-vault gives it."""
     (folder / "vault").write_text("the vault's own")
-    command = [program("ansible-vault"), "encrypt_string", "--vault-password-file", str(folder / "vault"), PASSWORD]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    done = run_ansible("ansible-vault", "encrypt_string", "--vault-password-file", str(folder / "vault"), PASSWORD)
+    assert not done.returncode, done.stderr
     return done.stdout
 
 
