@@ -120,7 +120,7 @@ bench-restore: prepare ## restore_file against cp, sync and two hashes: ROUNDS=3
 bench-restore-huge: prepare ## The same with 1 TiB that is nearly all hole, one round: HUGE_GIB=1024
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" unshare --pid --fork --kill-child --mount-proc python benchmarks/run.py restore-huge 1
 
-bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 FETCH_DEST=/dev/shm (root)
+bench-fetch: prepare ## fetch_file against ssh cat, rsync, ansible.builtin.fetch: ROUNDS=3 FETCH_GIB=1,4 FETCH_DEST=/dev/shm FETCH_LINK=1gbit (root)
 	$(in_venv) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)/collections" python benchmarks/run.py fetch $(ROUNDS)
 
 # yattag makes cosmic-ray's HTML, which nobody needs, and has no wheel.

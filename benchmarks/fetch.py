@@ -6,7 +6,8 @@
 
 Ordinary files of the same content for what cannot read deleted ones: links to the same inodes. ``FETCH_GIB`` are the
 sizes of the random files, ``FETCH_DEST`` is the folder that they arrive in: in memory (/dev/shm) the disk of the
-controller plays no part, though fetch_file syncs what it writes, and the floor does not.
+controller plays no part, though fetch_file syncs what it writes, and the floor does not. With ``FETCH_LINK`` (1gbit)
+the random files come over a link as there is between machines, and nothing else is measured.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from timing import Row, Watch, measured, run
 
 GIB = 2**30
 SIZES = [int(size) for size in os.environ.get("FETCH_GIB", "1,4").split(",")]
+LINK = os.environ.get("FETCH_LINK")
 PROGRAMS = Path(sys.executable).parent
 ORDINARY = "/srv/ordinary"
 MITOGEN = "mitogen==0.3.54"
@@ -81,6 +83,9 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
         with Fleet(1) as fleet, tempfile.TemporaryDirectory(dir=os.environ.get("FETCH_DEST")) as folder:
             stage = _Stage(fleet, folder)
             host = stage.host
+            if LINK:  # what leaves the host
+                shaped = f"tc qdisc add dev eth0 root tbf rate {LINK} burst 1mb latency 50ms"
+                subprocess.run(["nsenter", f"--net=/proc/{host.pid}/ns/net", *shaped.split()], check=True)
             fill = f"head -c {gib * GIB} {'/dev/zero' if content == 'zeros' else '/dev/urandom'}"
             host.run(["sh", "-c", f"{fill} > /srv/held && ln /srv/held {ORDINARY}"], timeout=300)
             holder = host.spawn(["sh", "-c", "exec 9< /srv/held; rm /srv/held; exec sleep infinity"])
@@ -95,8 +100,10 @@ def _large(gib: int, content: str) -> Callable[[int], list[Row]]:
                 "rsync, of an ordinary file": stage.rsync(),
             }
             watch = partial(_peaks, host)
-            rows = measured(f"{gib} GiB of {content}, {rounds} rounds", commands, rounds, watch=watch)
-            if gib == 1 and content != "zeros":  # what is left of one on the host when its time is over goes on there
+            what = f"{gib} GiB of {content}{f' over {LINK}' if LINK else ''}, {rounds} rounds"
+            rows = measured(what, commands, rounds, watch=watch)
+            # What is left of one on the host when its time is over goes on there.
+            if gib == 1 and content != "zeros" and not LINK:
                 for name, command in _other_ways(stage, link):
                     rows += _at_most_once(rows[0], name, command, watch)
             return rows
@@ -196,4 +203,6 @@ def _peaks(host: Host) -> Iterator[list[float]]:
         thread.join()
 
 
-BENCHMARKS = [*(_large(gib, "random bytes") for gib in SIZES), _large(1, "zeros"), _many]
+BENCHMARKS = [_large(gib, "random bytes") for gib in SIZES]
+if not LINK:
+    BENCHMARKS += [_large(1, "zeros"), _many]
