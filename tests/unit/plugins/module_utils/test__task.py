@@ -4,6 +4,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from subprocess import PIPE
@@ -31,7 +32,8 @@ finally:
 def told(answer: str) -> tuple[subprocess.CompletedProcess[str], dict]:
     options = json.dumps({"ANSIBLE_MODULE_ARGS": {"name": "this"}})
     command = [sys.executable, "-c", MODULE, answer]
-    done = subprocess.run(command, input=options, stdout=PIPE, stderr=PIPE, encoding="utf-8")  # noqa: PLW1510, UP022
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=here, input=options, stdout=PIPE, stderr=PIPE, encoding="utf-8")  # noqa: PLW1510, UP022
     return done, json.loads(done.stdout)
 
 
