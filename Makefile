@@ -32,7 +32,7 @@ collect: inventory controller ## Collect what deleted files of your hosts hold a
 
 test: lint unit docs build sanity integration ## Everything that CI runs (root)
 
-test-all: test galaxy integration-long ways ## And what takes longer: an hour
+test-all: test galaxy integration-long ways ## And what takes longer: two hours
 
 test-release: test-all matrix faults mutants soak ## And what a release must have passed: four hours
 
