@@ -27,6 +27,9 @@ PAUSES = (0.01, 0.05, 0.2, 0.5)
 # rmdir(2); over SFTP no more is known.
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST, errno.EREMOTEIO)
 
+# What libfuse calls a file that is deleted while it is open.
+_KEPT = b".fuse_hidden"
+
 PREFIX = b".procfs-rescue."
 
 _NAME = re.compile(re.escape(PREFIX) + rb"[0-9a-f]{16}\Z")
@@ -84,24 +87,39 @@ def remove_hidden(name: bytes, hidden: int, folder: int, entries: Entries, pause
     """Whether the hidden folder is gone; what else somebody put into it is not ours to delete.
 
     With ``pauses``, in seconds, it is tried again: a FUSE file system may hear of the draft's close(2) only later, and
-    keeps it there by another name until then.
+    keeps it there by another name until then, or for ever if it hears of it at the same moment (libfuse's hide_node).
     """
     with suppress(OSError):  # published, the draft is not there any more
         entries.unlink(DRAFT, hidden)
     with suppress(OSError):
         entries.rmdir(DRAFT, hidden)
+    is_ours = False
     with suppress(OSError):
-        if entries.is_ours(hidden):
+        is_ours = entries.is_ours(hidden)
+        if is_ours:
             settle_backups(hidden, folder, entries)
     for pause in (*pauses, None):
         try:
             entries.rmdir(name, folder)
             return True
         except OSError as error:
-            if pause is None or error.errno not in _NOT_EMPTY:
-                break
+            if error.errno not in _NOT_EMPTY:
+                return False
+        if pause is not None:
             time.sleep(pause)
+    with suppress(OSError):
+        if is_ours and _are_kept_drafts_gone(hidden, entries):
+            entries.rmdir(name, folder)
+            return True
     return False
+
+
+def _are_kept_drafts_gone(hidden: int, entries: Entries) -> bool:
+    """Whether there were any, by libfuse's names for what is deleted and open. Raises OSError."""
+    kept = [name for name in entries.names(hidden) if name.startswith(_KEPT)]
+    for name in kept:
+        entries.unlink(name, hidden)
+    return bool(kept)
 
 
 def settle_backups(hidden: int, folder: int, entries: Entries) -> None:

@@ -27,11 +27,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _packages, _reach, _restore, _restore_task
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import draft_in
 from ansible_collections.procfs.rescue.plugins.module_utils._facts import Filters, gather
 from ansible_collections.procfs.rescue.plugins.module_utils._group import group
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import publish
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_spec import RESTORE_SPEC
 from ansible_collections.procfs.rescue.plugins.module_utils._scan import scan
@@ -345,6 +347,22 @@ def test_to_a_fuse_file_system(top: Path, way: Way) -> None:
         assert result["not_kept"] == lost + not_carried(way)
         assert (place / "copy").read_bytes() == CONTENT
         assert sorted(os.listdir(place)) == ["copy", "lost+found"]
+
+    apart(work)
+
+
+def test_a_fuse_file_system_keeps_no_draft(top: Path) -> None:
+    """libfuse keeps a fifth of them under a name of its own for ever: those whose close(2) and unlink(2) meet."""
+
+    def work(holders: Holders) -> None:
+        place, _server = fuse(top, holders)
+        folder = os.open(place, os.O_RDONLY)
+        for number in range(40):
+            with draft_in(folder) as draft:
+                os.write(draft.fd, CONTENT)
+                publish(draft, folder, b"%d" % number)
+            assert [name for name in os.listdir(place) if name.startswith(".")] == []
+        os.close(folder)  # or it could not be unmounted
 
     apart(work)
 

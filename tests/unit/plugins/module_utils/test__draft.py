@@ -67,6 +67,31 @@ def test_a_file_system_that_lets_go_of_the_draft_late(tmp_path: Path, folder: in
 
 
 @pytest.mark.usefixtures("no_tmpfile")
+def test_what_libfuse_keeps_for_ever_is_gone(tmp_path: Path, folder: int) -> None:
+    """It heard of close(2) and unlink(2) of the draft at the same moment."""
+    with draft_in(folder):
+        [hidden] = tmp_path.iterdir()
+        (hidden / ".fuse_hidden1").touch()
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_libfuse_kept_of_a_run_that_was_killed_is_swept(tmp_path: Path, folder: int) -> None:
+    (debris(tmp_path / hidden_name()) / ".fuse_hidden1").touch()
+    assert sweep(folder, ENTRIES) == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("owner", "name"), [(NOBODY, ".fuse_hidden1"), (0, "fuse_hidden1")])
+def test_what_is_not_ours_or_not_called_so_is_kept(tmp_path: Path, folder: int, owner: int, name: str) -> None:
+    left = tmp_path / hidden_name()
+    left.mkdir(0o700)
+    (left / name).touch()
+    os.chown(left, owner, owner)
+    assert sweep(folder, ENTRIES) == 0
+    assert os.listdir(left) == [name]
+
+
+@pytest.mark.usefixtures("no_tmpfile")
 def test_what_is_put_beside_the_draft_is_not_waited_for_long(tmp_path: Path, folder: int) -> None:
     started = time.monotonic()
     with draft_in(folder):
