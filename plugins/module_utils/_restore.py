@@ -37,10 +37,12 @@ from ansible_collections.procfs.rescue.plugins.module_utils._unsynced import Uns
 # For how many deadlines nothing may happen in what was begun: a server may write what it got to a disk meanwhile.
 _PATIENCE = 6
 
-# As many files of so few bytes are worth that processes share them, and as many are told of at once.
+# As many files of so few bytes are worth that processes share them.
 _MANY = 200
 _SMALL = 1024 * 1024
-_AT_ONCE = 50
+
+# As many drafts go to a disk together: it is waited for a few times, however many there are.
+_AT_ONCE = 400
 
 # How often what is left is looked for once more when an SFTP session ended.
 _MOST_SESSIONS = 5
@@ -222,20 +224,21 @@ class _Rescue:
             return
         if self.terms.parents:
             alone = self._in_folders_that_are_there(alone, tools)
-        batches = [alone[start : start + _AT_ONCE] for start in range(0, len(alone), _AT_ONCE)]
 
         def work(own: int, shares: int, tell: Tell) -> None:
-            for number in range(own, len(batches), shares):
+            share = range(own, len(alone), shares)
+            for start in range(0, len(share), _AT_ONCE):
+                numbers = share[start : start + _AT_ONCE]
                 lines: List[str] = []
-                for job in batches[number]:
-                    self._continue(job, partial(self._last_step, tools=tools, log=lines.append))
+                for number in numbers:
+                    self._continue(alone[number], partial(self._last_step, tools=tools, log=lines.append))
                 self._settle()
-                tell((number, batches[number], self.aim.swept, lines), ())
+                tell((numbers, [alone[number] for number in numbers], self.aim.swept, lines), ())
 
         # Whose process was killed before it told of them are looked at once more.
-        for number, done, swept, lines in self.host.shares(work):
-            for job, of_share in zip(batches[number], done):
-                vars(job).update(vars(of_share))
+        for numbers, done, swept, lines in self.host.shares(work):
+            for number, of_share in zip(numbers, done):
+                vars(alone[number]).update(vars(of_share))
             self._note(swept, lines)
 
     def _in_folders_that_are_there(self, jobs: Sequence[Job], tools: Tools) -> List[Job]:

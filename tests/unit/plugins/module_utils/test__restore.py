@@ -25,6 +25,7 @@ from typing import Any, Callable, Dict
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.module_utils import (
+    _deadline,
     _packages,
     _put_back,
     _restore,
@@ -452,20 +453,21 @@ def test_a_folder_is_made_before_its_files_are_shared(top: Path, lose: Callable[
 def test_what_a_killed_process_had_not_told_is_looked_at_again(
     top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_deadline, "_MOST_SHARES", 2)
     for number in range(8):
         lose(str(number))
     here = os.getpid()
     real_named = _put_back._named
 
     def named(order: Any, *others: Any, **more: Any) -> Any:
-        if order.target.name == b"5" and os.getpid() != here:
+        if order.target.name == b"7" and os.getpid() != here:
             os.kill(os.getpid(), signal.SIGKILL)
         return real_named(order, *others, **more)
 
     monkeypatch.setattr(_put_back, "_named", named)
     results = restored(*({"path": f"{top}/{number}"} for number in range(8)))
     statuses = [result["status"] for result in results]
-    assert statuses == ["restored"] * 4 + ["present"] + ["restored"] * 3  # 4 was restored with 5, and nobody told
+    assert statuses == ["restored"] * 5 + ["present"] + ["restored"] * 2  # 5 was restored with 7, and nobody told
     assert all((top / str(number)).read_bytes() == CONTENT for number in range(8))
 
 
@@ -560,6 +562,15 @@ def test_small_files_are_all_synced_before_the_first_gets_its_name(
     three = ["begun"] * 3 + ["synced"] * 3 + [f"{name} named" for name in "abc"]
     assert watched.calls == [*three, "begun", "synced", "d named"]
     assert sorted(os.listdir(top)) == list("abcd")
+
+
+def test_a_disk_is_waited_for_once_for_a_hundred_small_files(top: Path, lose: Callable[..., Held]) -> None:
+    names = [str(number) for number in range(100)]
+    for name in names:
+        lose(name)
+    watched = Watched()
+    restored(*({"path": f"{top}/{name}"} for name in names), host=watched.host)
+    assert watched.calls == ["begun"] * 100 + ["synced"] * 100 + [f"{name} named" for name in names]
 
 
 def test_shells_do_not_wait_for_others(top: Path, lose: Callable[..., Held]) -> None:
