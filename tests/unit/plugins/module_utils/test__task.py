@@ -27,7 +27,7 @@ def main():
 try:
     main()
 finally:
-    print(re.search("VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1], file=sys.stderr)
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1], file=sys.stderr)
 """
 
 
