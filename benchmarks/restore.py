@@ -243,7 +243,7 @@ def volume(kind: str) -> Iterator[Path]:
             file.truncate(4 * GIB)
         place.mkdir()
         subprocess.run([f"mkfs.{kind}", "-q", image], check=True)
-        attach = ["losetup", "--find", "--show", "--direct-io=on", image]
+        attach = ["losetup", "--find", "--show", "--direct-io=on", str(image)]
         device = subprocess.check_output(attach, text=True).strip()
         try:
             subprocess.run(["mount", device, place], check=True)
