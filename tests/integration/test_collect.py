@@ -183,8 +183,11 @@ def test_who_was_asked_is_recorded_and_nothing_is_replaced(fleet, host, lab, hol
 
 
 def test_a_host_where_python_ends_at_once_is_not_called_unreachable(fleet, host, tmp_path):
-    ssh = tmp_path / "ssh"  # sees that nobody reads any more, and is still there for a moment
-    ssh.write_text('#!/bin/sh\nexec </dev/null\nsleep 1\nexec ssh "$@"\n', encoding="ascii")
+    # Ansible sends the module when sudo is there: then nobody reads it any more, and ssh must not have ended yet.
+    ssh = tmp_path / "ssh"
+    ssh.write_text(
+        '#!/bin/sh\n[ -p /dev/stdin ] || exec ssh "$@"\nexec </dev/null\nssh "$@"\nsleep 10\n', encoding="ascii"
+    )
     ssh.chmod(0o700)
     inventory = tmp_path / "inventory.yml"
     ends = (
