@@ -41,8 +41,10 @@ _PATIENCE = 6
 _MANY = 200
 _SMALL = 1024 * 1024
 
-# As many drafts go to a disk together: it is waited for a few times, however many there are.
+# As many drafts, of so many bytes, go to a disk together: it is waited for a few times, however many there are. Who
+# is killed before loses no more than that.
 _AT_ONCE = 400
+_MUCH = 50 * 1024 * 1024
 
 # How often what is left is looked for once more when an SFTP session ended.
 _MOST_SESSIONS = 5
@@ -83,6 +85,7 @@ class _Rescue:
         self.unsynced = Unsynced()
         # Whose drafts wait for their names.
         self.ready: List[Job] = []
+        self.ready_bytes = 0
         self.ready_at_once = 0
 
     def run(self, requests: Sequence[Dict[str, Any]]) -> List[Result]:
@@ -159,25 +162,27 @@ class _Rescue:
     def _continue(self, job: Job, step: Callable[[Job], Result]) -> None:
         """One more step of a job that has no result yet; there may be many jobs: its folders are closed after it."""
         if not job.result:
-            if self.ready and len(self.ready) >= self.ready_at_once:
+            if self.ready and (len(self.ready) >= self.ready_at_once or self.ready_bytes >= _MUCH):
                 self._name_ready()
             self._attempt(job, lambda: step(job))
             if job.ready is None:
                 job.close(self.host)
             else:
                 self.ready.append(job)
+                self.ready_bytes += job.ready.size
 
     def _name_ready(self) -> None:
         """What waits for its name gets it: many drafts go to a disk together in far less time than in turn."""
         waiting = [(job, job.ready) for job in self.ready if job.ready is not None]
         self.ready = []
-        for job, (sync, _name) in waiting:
+        self.ready_bytes = 0
+        for job, draft in waiting:
             started = time.monotonic()
-            sync()
+            draft.sync()
             job.seconds += time.monotonic() - started
-        for job, (_sync, name) in waiting:
+        for job, draft in waiting:
             job.ready = None
-            self._attempt(job, name)
+            self._attempt(job, draft.name)
             job.close(self.host)
 
     def _settle(self) -> None:

@@ -6,7 +6,7 @@
 
 """One file on its way from the request to its result."""
 
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Wish, wish_from
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
@@ -15,6 +15,14 @@ from ansible_collections.procfs.rescue.plugins.module_utils._names import printa
 from ansible_collections.procfs.rescue.plugins.module_utils._offer import Offer
 
 Result = Dict[str, Any]
+
+
+class Waiting(NamedTuple):
+    """A verified draft of ``size`` bytes: how it gets to the disk, and then its name."""
+
+    sync: Callable[[], None]
+    name: Callable[[], Result]
+    size: int
 
 
 class Job:
@@ -41,8 +49,7 @@ class Job:
         self.place: Optional[bytes] = None
         # What other hosts could get of it, as was found when it was restored or only looked at.
         self.offer: Optional[Offer] = None
-        # How a verified draft that waits for its name gets to the disk, and then its name.
-        self.ready: Optional[Tuple[Callable[[], None], Callable[[], Result]]] = None
+        self.ready: Optional[Waiting] = None
         self.result: Result = {}
         self.seconds = 0.0
 

@@ -22,7 +22,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotS
 from ansible_collections.procfs.rescue.plugins.module_utils._put_back import Order, Outcome, put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._record import recorded_symlink
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
-from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result, Waiting
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_result import (
     came_back,
     left_alone,
@@ -101,7 +101,7 @@ def restored(job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
     ready = outcome.ready
     if ready is None:
         return told_at_last(outcome)
-    job.ready = ready.sync, lambda: told_at_last(ready.name())
+    job.ready = Waiting(ready.sync, lambda: told_at_last(ready.name()), outcome.size)
     return {}
 
 

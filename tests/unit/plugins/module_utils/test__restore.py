@@ -568,9 +568,20 @@ def test_a_disk_is_waited_for_once_for_a_hundred_small_files(top: Path, lose: Ca
     names = [str(number) for number in range(100)]
     for name in names:
         lose(name)
-    watched = Watched()
+    watched = Watched(drafts_at_once=lambda: 1000)
     restored(*({"path": f"{top}/{name}"} for name in names), host=watched.host)
     assert watched.calls == ["begun"] * 100 + ["synced"] * 100 + [f"{name} named" for name in names]
+
+
+def test_not_too_much_waits(top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is lost with who is killed."""
+    monkeypatch.setattr(_restore, "_MUCH", 200)
+    for name in "abcde":
+        lose(name, b"x" * 100)
+    watched = Watched()
+    restored(*({"path": f"{top}/{name}"} for name in "abcde"), host=watched.host)
+    two = ["begun"] * 2 + ["synced"] * 2
+    assert watched.calls == [*two, "a named", "b named", *two, "c named", "d named", "begun", "synced", "e named"]
 
 
 def test_shells_do_not_wait_for_others(top: Path, lose: Callable[..., Held]) -> None:
