@@ -8,6 +8,7 @@
 
 import base64
 import binascii
+import codecs
 import re
 from typing import Any, Dict, Optional
 
@@ -51,7 +52,8 @@ def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # a byte that is not UTF-8, as surrogateescape keeps it
         return "\\x%02x" % (ord(char) - 0xDC00)
     if char == "\\" or not char.isprintable():
-        return char.encode("unicode_escape").decode("ascii")
+        # By str.encode Python would look for the codec in its library, which may be what was deleted.
+        return codecs.unicode_escape_encode(char)[0].decode("ascii")
     return char
 
 

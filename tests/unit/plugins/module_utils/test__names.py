@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -65,6 +68,14 @@ def test_text_is_shown_as_it_is(raw: bytes, text: str) -> None:
 )
 def test_what_people_cannot_read_is_escaped(raw: bytes, text: str) -> None:
     assert (printable(raw), is_exact(raw)) == (text, False)
+
+
+def test_to_escape_needs_nothing_of_the_library_that_may_be_gone() -> None:
+    program = "import sys; from ansible_collections.procfs.rescue.plugins.module_utils._names import printable; "
+    program += "known = set(sys.modules); printable(b'a\\n' + bytes([255])); print(sorted(set(sys.modules) - known))"
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, env=here)
+    assert done.stdout == "[]\n"
 
 
 def test_fields_of_a_name_that_is_not_exact_have_its_bytes() -> None:
