@@ -26,7 +26,7 @@ class RescueError(Exception):
 
 
 _FAULTS = {
-    errno.ENOSPC: "there is no space left: free some, or restore to another file system with dest",
+    errno.ENOSPC: "there is no space left: free some (or inodes: df -i), or restore to another file system with dest",
     errno.EDQUOT: "a quota is used up: free some, or restore to another file system with dest",
     errno.EROFS: "it is on a read-only file system: remount it writable, or restore elsewhere with dest",
     errno.EACCES: "permission was denied: run as root (become), or restore elsewhere with dest",

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # ptrace(2), Linux 3.4.
 _SEIZE, _INTERRUPT = 0x4206, 0x4207
+# prctl(2).
+_PDEATHSIG = 1
 
 # The host cannot do without them for a moment: logins, logs, names of users. By comm or by the program's name.
 _NEEDED = re.compile(
@@ -38,6 +40,17 @@ _NEEDED = re.compile(
 )
 
 _STOPPED = b"tTZX"
+
+
+def _start_time(pid: int) -> Optional[int]:
+    try:
+        return _procfs.start_time(read_at("/proc/%d/stat" % pid))
+    except OSError:
+        return None
+
+
+# Of the process that loads this and then scans: where the work may never end, a child of its does it.
+_OURS = _start_time(os.getpid()) or 0
 
 
 class Frozen(NamedTuple):
@@ -53,17 +66,18 @@ class Frozen(NamedTuple):
 
 
 def while_frozen(
-    work: Callable[[], T], writers: Iterable[int], identity: Tuple[int, int], seconds: float
+    work: Callable[[], T], writers: Mapping[int, int], identity: Tuple[int, int], seconds: float
 ) -> Tuple[T, Frozen]:
     """What ``work`` gives, done while the processes ``writers`` stand still, for ``seconds`` at most.
 
-    Processes that they start meanwhile and that have the file (st_dev, st_ino) open or mapped for writing are stopped,
+    ``writers`` are pids with their start times: whoever else has got the number is left alone. Processes that they
+    start meanwhile and that have the file (st_dev, st_ino) open or mapped for writing are stopped,
     too.
     ``work`` must ask none of the host's services for anything. Raises what ``work`` raises.
     """
-    since = _procfs.start_time(read_at("/proc/self/stat")) or 0
-    spared = protected(writers)
-    wanted = [pid for pid in dict.fromkeys(writers) if pid not in spared]
+    there = [pid for pid, started in writers.items() if _start_time(pid) == started]
+    spared = protected(there)
+    wanted = [pid for pid in there if pid not in spared]
     if not wanted:
         return work(), Frozen({}, spared)
     told, tell = os.pipe()
@@ -72,7 +86,7 @@ def while_frozen(
     if watchdog == 0:
         try:
             _detach(tell, held)
-            _watch(partial(_Freezer, wanted, spared, identity, since, tell, seconds / 8), tell, held, seconds)
+            _watch(partial(_Freezer, wanted, spared, identity, tell, seconds / 8), tell, held, seconds)
         finally:
             os._exit(0)
     for fd in tell, held:
@@ -123,9 +137,9 @@ def _needed_for(pid: int) -> Optional[str]:
             names.append(os.path.basename(os.readlink(b"/proc/%d/exe" % pid)))
         if any(_NEEDED.match(name) for name in names):
             return "the host needs it all the time"
-        for fd in os.listdir("/proc/%d/fd" % pid):
+        for link in _descriptors(pid):
             with suppress(OSError):
-                if os.readlink("/proc/%d/fd/%s" % (pid, fd)) == "/dev/fuse":
+                if os.readlink(link) == "/dev/fuse":
                     return "it serves a file system"
     return None
 
@@ -176,9 +190,13 @@ def _watch(make: Callable[[], "_Freezer"], tell: int, held: int, seconds: float)
     freezer = make()
     try:
         freezer.stop(started + seconds / 2)
+        if not freezer.signalled:
+            _end_with_parent()
         signal.setitimer(signal.ITIMER_REAL, 0)
         _say(tell, [freezer.ways, freezer.spared])
-        in_time = bool(select.select([held], [], [], max(0.0, started + seconds - time.monotonic()))[0])
+        held_on = select.poll()  # select(2) takes no number of 1,024 or more
+        held_on.register(held, select.POLLIN)
+        in_time = bool(held_on.poll(1000 * max(0.0, started + seconds - time.monotonic())))
     finally:
         _let_go(freezer.signalled)
     # Traced ones go on when this process has ended, in a moment.
@@ -191,7 +209,6 @@ class _Freezer:
         pids: List[int],
         spared: Dict[int, str],
         identity: Tuple[int, int],
-        since: int,
         tell: int,
         patience: float,
     ) -> None:
@@ -200,7 +217,6 @@ class _Freezer:
         self.ways: Dict[int, str] = {}
         self.signalled: Dict[int, Optional[int]] = {}
         self._identity = identity
-        self._since = since
         self._tell = tell
         self._patience = patience
         self._answering = {number for number, mount in own_mounts().items() if not mount.may_never_answer}
@@ -264,7 +280,7 @@ class _Freezer:
                 continue
             self._looked_at.add(pid)
             started = _start_time(pid)
-            if started is not None and started >= self._since and self._writes(pid):
+            if started is not None and started >= _OURS and self._writes(pid):
                 why = protected([pid])
                 self.spared.update(why)
                 if not why:
@@ -290,18 +306,26 @@ class _Freezer:
 
 def _written_by(pid: int) -> Iterator[Tuple[str, bytes]]:
     """Links to what it has open or mapped for writing, and what they read: that asks no file system."""
-    with suppress(OSError):
-        for fd in os.listdir("/proc/%d/fd" % pid):
-            link = "/proc/%d/fd/%s" % (pid, fd)
-            with suppress(OSError):
-                if os.lstat(link).st_mode & 0o200:  # as it was opened (proc(5))
-                    yield link, os.readlink(os.fsencode(link))
+    for link in _descriptors(pid):
+        with suppress(OSError):
+            if os.lstat(link).st_mode & 0o200:  # as it was opened (proc(5))
+                yield link, os.readlink(os.fsencode(link))
     with suppress(OSError):
         for mapping in _procfs.deleted_maps(read_at("/proc/%d/maps" % pid)):
             if "w" in mapping.permissions and "s" in mapping.permissions:
                 link = "/proc/%d/map_files/%s" % (pid, mapping.address)
                 with suppress(OSError):
                     yield link, os.readlink(os.fsencode(link))
+
+
+def _descriptors(pid: int) -> List[str]:
+    """The magic links of what it has open; the first thread of a process may have ended, and shows none then."""
+    for folder in ["/proc/%d/fd" % pid, *("/proc/%d/task/%d/fd" % (pid, tid) for tid in _threads(pid))]:
+        with suppress(OSError):
+            found = os.listdir(folder)
+            if found:
+                return ["%s/%s" % (folder, fd) for fd in found]
+    return []
 
 
 def _identity(link: str) -> Tuple[int, int]:
@@ -324,6 +348,14 @@ def _ptrace() -> Optional[Callable[[int, int], bool]]:
     call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     call.restype = ctypes.c_long
     return lambda request, tid: bool(call(request, tid, None, None) == 0)
+
+
+def _end_with_parent() -> None:
+    """The kernel kills us when our parent dies, even where somebody stopped us: then those that we trace go on."""
+    with suppress(ImportError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
 
 
 def _threads(pid: int) -> List[int]:
@@ -350,10 +382,3 @@ def _state(pid: int, tid: int) -> bytes:
         return read_at("/proc/%d/task/%d/stat" % (pid, tid)).rpartition(b")")[2].split()[0]
     except (IndexError, OSError):
         return b"X"
-
-
-def _start_time(pid: int) -> Optional[int]:
-    try:
-        return _procfs.start_time(read_at("/proc/%d/stat" % pid))
-    except OSError:
-        return None

@@ -18,6 +18,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -114,7 +115,7 @@ class Host(NamedTuple):
     # Takes those away again in which there is nothing.
     unmake_folders: Callable[[int, Sequence[Made]], None]
     # Work, the pids to be stopped meanwhile, the file's (st_dev, st_ino), for how many seconds at most.
-    while_frozen: Callable[[Callable[[], Any], Iterable[int], Tuple[int, int], float], Tuple[Any, Frozen]]
+    while_frozen: Callable[[Callable[[], Any], Mapping[int, int], Tuple[int, int], float], Tuple[Any, Frozen]]
 
     size: Callable[[int], int]
     # Of the first so many bytes, where a number is given.

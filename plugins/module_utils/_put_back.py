@@ -107,11 +107,14 @@ class _Judged(NamedTuple):
 
 
 class _Copied(NamedTuple):
+    """``original`` are the metadata of the source as they were with this content."""
+
     method: str
     size: int
     digests: Dict[str, str]
     consistent: bool
     copies: int
+    original: Metadata
     frozen: Optional[Frozen] = None
 
 
@@ -169,11 +172,9 @@ def _put_back(order: Order, original: Metadata) -> Outcome:
         if order.terms.check_mode:
             if not _is_linkable(order) or judged.dropped:
                 check_room(order.target, order.candidate.file.file.allocated, host)
-            return _outcome(
-                "restorable", order, original, judged, _Copied("", order.host.size(order.source), found, True, 0)
-            )._replace(replaced=existing)
-    exists = existing is not None
-    done = _named_again(order, original, exists) or _copied_and_named(order, original, exists)
+            copied = _Copied("", order.host.size(order.source), found, True, 0, original)
+            return _outcome("restorable", order, judged, copied)._replace(replaced=existing)
+    done = _named_again(order, original, existing) or _copied_and_named(order, original, existing)
     return done._replace(replaced=existing)
 
 
@@ -201,7 +202,7 @@ def _is_linkable(order: Order) -> bool:
     return order.in_place and order.candidate.file.file.nlink > 0
 
 
-def _named_again(order: Order, original: Metadata, exists: bool) -> Optional[Outcome]:
+def _named_again(order: Order, original: Metadata, existing: Optional[Existing]) -> Optional[Outcome]:
     """The shortest way: the inode itself gets its name back, if it has another link and nothing is to be withheld."""
     if not _is_linkable(order):
         return None
@@ -210,26 +211,32 @@ def _named_again(order: Order, original: Metadata, exists: bool) -> Optional[Out
     if judged.dropped:
         return None
     folder = order.target.folder.fd
-    done = _Copied("link", order.host.size(order.source), found, True, 0)  # nothing may fail once it is there
+    done = _Copied("link", order.host.size(order.source), found, True, 0, original)  # nothing may fail once it is there
     order.name_ready()
-    linked = order.host.link_again(order.source, folder, order.target.name, exists, order.terms.backup, order.sync)
+    if existing is not None and not _is_still_there(order, existing):
+        return Outcome("present", came_back=True)
+    linked = order.host.link_again(
+        order.source, folder, order.target.name, existing is not None, order.terms.backup, order.sync
+    )
     if linked is None:
         return None
-    return _outcome("restored", order, original, judged, done)._replace(backup=linked.backup)
+    return _outcome("restored", order, judged, done)._replace(backup=linked.backup)
 
 
-def _copied_and_named(order: Order, original: Metadata, exists: bool) -> Outcome:
+def _copied_and_named(order: Order, original: Metadata, existing: Optional[Existing]) -> Outcome:
     host, folder, name = order.host, order.target.folder.fd, order.target.name
     with ExitStack() as stack:
         stack.enter_context(filling(order.target, order.candidate.file.file.allocated, host))
         draft = stack.enter_context(host.draft_in(folder))
-        copied = _copied(order, draft.fd)
-        judged = _judged(order, original, copied.digests)
+        copied = _copied(order, original, draft.fd)
+        judged = _judged(order, copied.original, copied.digests)
         host.apply_metadata(draft.fd, judged.metadata)
         not_kept = tuple(host.differences(draft.fd, judged.metadata))
-        done = _outcome("restored", order, original, judged, copied)._replace(not_kept=not_kept)
-        if exists:
+        done = _outcome("restored", order, judged, copied)._replace(not_kept=not_kept)
+        if existing is not None:
             order.name_ready()
+            if not _is_still_there(order, existing):
+                return Outcome("present", came_back=True)
             backup = host.replace(draft, folder, name, order.terms.backup, order.sync)
             check_named(draft.fd, order.target, host)
             return done._replace(backup=backup)
@@ -278,19 +285,19 @@ class Ready:
             return _named(self._order, self._draft, self._done, is_synced=True)
 
 
-def _copied(order: Order, target: int) -> _Copied:
+def _copied(order: Order, original: Metadata, target: int) -> _Copied:
     """While those who write stand still, where the user wants that."""
     if order.terms.freeze is None:
-        return _copied_until_equal(order, target)
+        return _copied_until_equal(order, original, target)
     file = order.candidate.file
-    writers = [one.process.pid for one in file.sightings if one.access in ("write", "both")]
-    work = partial(_copied_until_equal, order, target)
+    writers = {one.process.pid: one.process.start_time for one in file.sightings if one.access in ("write", "both")}
+    work = partial(_copied_until_equal, order, original, target)
     copied, frozen = order.host.while_frozen(work, writers, file.file.identity, order.terms.freeze)
     done: _Copied = copied._replace(frozen=frozen)
     return done
 
 
-def _copied_until_equal(order: Order, target: int) -> _Copied:
+def _copied_until_equal(order: Order, original: Metadata, target: int) -> _Copied:
     """Copies until the copy's digest is the source's, at most ``max_copies`` times."""
     host = order.host
     copies = 0
@@ -310,7 +317,9 @@ def _copied_until_equal(order: Order, target: int) -> _Copied:
             or host.digests(order.source, ["sha256"])["sha256"] == found["sha256"]
         )
         if consistent or copies >= order.terms.max_copies:
-            return _Copied("reflink" if cloned else "copy", host.size(target), found, consistent, copies)
+            # It may have been written to, or given away, since it was opened; only our own reading moves its atime.
+            latest = host.read_metadata(order.source)._replace(atime_ns=original.atime_ns)
+            return _Copied("reflink" if cloned else "copy", host.size(target), found, consistent, copies, latest)
 
 
 def _is_already(order: Order, existing: Existing, wanted: Metadata, sha256: str) -> bool:
@@ -343,14 +352,27 @@ def _existing(order: Order) -> Optional[Existing]:
         host.close(fd)
 
 
-def _outcome(status: str, order: Order, original: Metadata, judged: _Judged, copied: _Copied) -> Outcome:
+def _is_still_there(order: Order, existing: Existing) -> bool:
+    """Whether nobody gave the name to another file since ``existing`` was looked at, as far as metadata tell."""
+    host, folder, name = order.host, order.target.folder.fd, order.target.name
+    fd = host.open_file(folder, name)
+    if fd is None:
+        return host.mode_of(folder, name) is None  # what was to be replaced is gone
+    try:
+        found = host.read_metadata(fd)._replace(atime_ns=existing.metadata.atime_ns)
+        return (found, host.size(fd)) == (existing.metadata, existing.size)
+    finally:
+        host.close(fd)
+
+
+def _outcome(status: str, order: Order, judged: _Judged, copied: _Copied) -> Outcome:
     return Outcome(
         status=status,
         method=copied.method,
         digests=copied.digests,
         content_by=judged.content_by,
         size=copied.size,
-        intended=original if order.in_place else judged.metadata,
+        intended=copied.original if order.in_place else judged.metadata,
         metadata=judged.metadata,
         dropped=judged.dropped,
         accepted=judged.accepted,

@@ -6,10 +6,10 @@
 
 """What a scan saw, by path."""
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate, Wish, find, paths_of
-from ansible_collections.procfs.rescue.plugins.module_utils._group import kind_of
+from ansible_collections.procfs.rescue.plugins.module_utils._group import group, kind_of
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Scan, Sighting, Target, Witness
 
@@ -21,14 +21,19 @@ class Seen:
         self.scan = scan
         self.host = host
         self._by_path: Dict[bytes, List[Sighting]] = {}
+        self._by_file: Dict[Tuple[int, int], List[Sighting]] = {}
         for sighting in scan.sightings:
+            self._by_file.setdefault(sighting.file.identity, []).append(sighting)
             for path in set(paths_of(sighting)):
                 self._by_path.setdefault(path, []).append(sighting)
 
     def find(
         self, wish: Wish, origin: Optional[Target], accept: Sequence[str], witness: Optional[Witness]
     ) -> Candidate:
-        return find(wish, origin, self._named(wish), self.scan, accept, witness, self.host)
+        """As `_choose.find`, but with everybody who holds the file, by whatever name: one of them may write to it."""
+        found = find(wish, origin, self._named(wish), self.scan, accept, witness, self.host)
+        [file] = group(self._by_file[found.file.file.identity])
+        return found._replace(file=found.file._replace(sightings=file.sightings))
 
     def meant(self, wish: Wish) -> List[Sighting]:
         return [sighting for sighting in self._named(wish) if wish.means(sighting)]

@@ -16,6 +16,11 @@ from ansible_collections.procfs.rescue.plugins.module_utils._folder import targe
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Missing, Mount, Target
 from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
+    NotKnownError,
+    NotSavedError,
+    NotSyncedError,
+)
 
 
 def aimed(
@@ -46,6 +51,10 @@ def folder_there(target: Target, swept: Set[Tuple[int, int]], host: Host) -> Ite
     try:
         host.sweep_once(target.folder.fd, swept)
         folder, made = host.make_folders(target.folder.fd, target.missing)
+    except FileExistsError as error:
+        raise RescueError(
+            "%s came back while it was to be made again: run this once more." % printable(target.folder.path)
+        ) from error
     except OSError as error:
         raise RescueError("%s could not be made again: %s." % (printable(target.folder.path), fault(error))) from error
     try:
@@ -109,10 +118,10 @@ def not_synced(path: bytes, error: OSError) -> RescueError:
     )
 
 
-def check_room(target: Target, needed: int, host: Host) -> None:
+def check_room(target: Target, needed: int, host: Host) -> Optional[int]:
     """A rescue must not fill the disk of a host in trouble to the brim only to fail then.
 
-    ``needed`` is in bytes. Raises RescueError, OSError.
+    ``needed`` is in bytes, as is what is free; that is None where it is not counted. Raises RescueError, OSError.
     """
     room = host.room(target.folder.fd)
     if room.read_only:
@@ -122,6 +131,7 @@ def check_room(target: Target, needed: int, host: Host) -> None:
             "%s needs %d bytes, its file system has %d free: free some, or restore to another file system with dest."
             % (printable(target.path), needed, room.free)
         )
+    return room.free
 
 
 @contextmanager
@@ -130,7 +140,16 @@ def filling(target: Target, needed: int, host: Host) -> Iterator[None]:
     `check_room` tells it before. Raises RescueError, OSError."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EREMOTEIO):
-            check_room(target, needed, host)
+    except (NotKnownError, NotSavedError, NotSyncedError):  # it has its name, or may have it
         raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EREMOTEIO):
+            raise
+        free = check_room(target, needed, host)
+        if free is None:
+            raise
+        # A quota, inodes, or what came free again: its own figures do not say why.
+        raise RescueError(
+            "%s could not be written: it needs %d bytes, its file system has %d free, but %s."
+            % (printable(target.path), needed, free, fault(error))
+        ) from error

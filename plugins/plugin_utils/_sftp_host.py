@@ -12,7 +12,7 @@ A descriptor is the number that the server has for what it opened for us (see `_
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -143,6 +143,6 @@ def _no_program(_pid: int) -> Sighting:
 
 
 def _while_running(
-    work: Callable[[], Any], writers: Iterable[int], _identity: tuple[int, int], _seconds: float
+    work: Callable[[], Any], writers: Mapping[int, int], _identity: tuple[int, int], _seconds: float
 ) -> tuple[Any, Frozen]:
     return work(), Frozen({}, dict.fromkeys(writers, "over SFTP nobody can be stopped"))

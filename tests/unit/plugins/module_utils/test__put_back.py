@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import pytest
 
-from ansible_collections.procfs.rescue.plugins.module_utils import _put_back
+from ansible_collections.procfs.rescue.plugins.module_utils import _publish, _put_back
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import file_of
@@ -272,6 +272,68 @@ def test_what_a_link_replaces_becomes_a_backup_too(tool: Path, bring_back: PutBa
     assert (tool.parent / os.fsdecode(outcome.backup or b"")).read_text() == "newer"
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_force_does_not_replace_what_somebody_put_there_meanwhile(
+    tool: Path, bring_back: PutBack, steps: dict[str, Any], linked: bool
+) -> None:
+    """The package was installed again: what was looked at is gone."""
+
+    def install() -> None:
+        (tool.parent / "newest").write_text("newest")
+        (tool.parent / "newest").rename(tool)
+
+    if linked:
+        tool.rename(tool.parent / "other")
+        sizes = iter([False, True])  # of what has the name, and then of what is to get it
+        steps["size"] = lambda fd: (install() if next(sizes, False) else None) or LOCAL.size(fd)
+    else:
+        tool.unlink()
+        steps["copy_content"] = lambda *arguments: (install(), LOCAL.copy_content(*arguments))
+    tool.write_text("newer")
+    outcome = bring_back(force=True, backup=True)
+    assert (outcome.status, outcome.came_back) == ("present", True)
+    assert tool.read_text() == "newest"
+    assert sorted(os.listdir(tool.parent)) == ["other"] * linked + ["tool"]
+
+
+def test_a_symlink_that_somebody_put_there_meanwhile_stays(
+    gone: Path, bring_back: PutBack, steps: dict[str, Any]
+) -> None:
+    def exchange() -> None:
+        gone.unlink()
+        gone.symlink_to("elsewhere")
+
+    steps["copy_content"] = lambda *arguments: (exchange(), LOCAL.copy_content(*arguments))
+    gone.write_text("newer")
+    assert bring_back(force=True).came_back
+    assert os.readlink(gone) == "elsewhere"
+
+
+def test_force_restores_where_what_was_there_went_meanwhile(
+    gone: Path, bring_back: PutBack, steps: dict[str, Any]
+) -> None:
+    steps["copy_content"] = lambda *arguments: (gone.unlink(), LOCAL.copy_content(*arguments))
+    gone.write_text("newer")
+    assert bring_back(force=True, backup=True).status == "restored"
+    assert gone.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_backup_for_which_there_is_no_room(
+    gone: Path, bring_back: PutBack, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """What is told is that the file is back: its name has it."""
+    gone.write_text("newer")
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(_publish, "settle_backups", fail)
+    told, _reasons = refusal(lambda: bring_back(force=True, backup=True))
+    assert told.startswith(f"{gone} is there again and complete, but what it replaced could not become a backup: ")
+    assert gone.read_bytes() == CONTENT
+
+
 def test_a_file_that_is_back_is_never_said_not_to_be(
     gone: Path, bring_back: PutBack, steps: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,6 +531,20 @@ def test_a_file_that_changed_meanwhile_is_copied_again(
     assert outcome.digests["sha256"] == hashlib.sha256(gone.read_bytes()).hexdigest()
 
 
+def test_what_is_written_and_changed_meanwhile_has_its_own_times_and_mode(
+    gone: Path, source: int, bring_back: PutBack, steps: dict[str, Any]
+) -> None:
+    def copy(*arguments: int) -> None:
+        LOCAL.copy_content(*arguments)
+        os.utime(source, ns=(1, 1_800_000_000_000_000_001))
+        os.fchmod(source, 0o600)
+
+    steps["copy_content"] = copy
+    bring_back()
+    result = gone.stat()
+    assert (result.st_mtime_ns, stat.S_IMODE(result.st_mode)) == (1_800_000_000_000_000_001, 0o600)
+
+
 def test_a_file_that_never_rests_is_told(gone: Path, source: int, bring_back: PutBack, steps: dict[str, Any]) -> None:
     flicker(steps, source, 9)
     outcome = bring_back(max_copies=2)
@@ -524,12 +600,25 @@ def test_a_disk_that_gets_full_meanwhile(
     there = mounted("-t", "tmpfs", "-o", "size=1m", "none") / "copy"
     assert refusal(lambda: bring_back(there)) == (
         (
-            f"{there} could not be written: there is no space left: free some, or restore to another file system "
-            "with dest."
+            f"{there} could not be written: there is no space left: free some (or inodes: df -i), or restore to "
+            "another file system with dest."
         ),
         [],
     )
     assert os.listdir(there.parent) == []
+
+
+def test_a_disk_without_inodes(gone: Path, source: int, bring_back: PutBack, mounted: Callable[..., Path]) -> None:
+    there = mounted("-t", "tmpfs", "-o", "size=1m,nr_inodes=2", "none") / "copy"
+    (there.parent / "last").touch()
+    assert refusal(lambda: bring_back(there)) == (
+        (
+            f"{there} could not be written: it needs 4096 bytes, its file system has {MIB} free, but there is no space "
+            "left: free some (or inodes: df -i), or restore to another file system with dest."
+        ),
+        [],
+    )
+    assert os.listdir(there.parent) == ["last"]
 
 
 def test_a_read_only_file_system(gone: Path, bring_back: PutBack, mounted: Callable[..., Path]) -> None:

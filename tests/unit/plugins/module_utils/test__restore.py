@@ -1152,6 +1152,48 @@ def test_who_still_writes_to_the_old_file(top: Path, lose: Callable[..., Held], 
     assert [(writer["pid"], writer["access"]) for writer in result["writers"]] == [(held.pid, "both")]
 
 
+@pytest.mark.parametrize("chosen_by", ["pid", "source", "name"])
+@pytest.mark.parametrize("freeze", [None, 5.0])
+def test_who_writes_is_told_and_stopped_whoever_the_file_is_taken_from(
+    top: Path, holders: Holders, chosen_by: str, freeze: float | None
+) -> None:
+    (top / "tool").write_bytes(CONTENT)
+    (top / "twin").hardlink_to(top / "tool")
+    reader = holders.open(top / "tool")
+    writer = holders.open(top / "twin", os.O_RDWR)
+    (top / "tool").unlink()
+    (top / "twin").unlink()
+    path = {"path": str(top / "tool")}
+    request = {
+        "pid": {**path, "pid": reader.pid},
+        "source": {"source": {"link": reader.link}, "dest": str(top / "copy")},
+        "name": path,
+    }[chosen_by]
+    (result,) = restored(request, freeze=freeze)
+    assert (result["status"], result["source"]["pid"]) == ("restored", reader.pid)
+    assert [writer["pid"] for writer in result["writers"]] == [writer.pid]
+    assert f"Still written to is the deleted file and not this one, by {writer.pid} (cat)" in result["msg"]
+    if freeze is not None:
+        assert [one["pid"] for one in result["frozen"]["stopped"]] == [writer.pid]
+
+
+def test_a_folder_that_comes_back_while_it_is_made_again(top: Path, lose: Callable[..., Held]) -> None:
+    (top / "gone").mkdir()
+    lose("gone/tool")
+    (top / "gone").rmdir()
+
+    def make(*arguments: Any) -> Any:
+        (top / "gone").mkdir()
+        return LOCAL.make_folders(*arguments)
+
+    request = {"path": str(top / "gone" / "tool")}
+    assert outcome(request, host=LOCAL._replace(make_folders=make), parents=True) == [
+        ("failed", f"{top}/gone came back while it was to be made again: run this once more.")
+    ]
+    assert outcome(request, parents=True)[0][0] == "restored"
+    assert os.listdir(top) == ["gone"]
+
+
 def test_the_size_is_that_of_the_restored_file(
     top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
