@@ -47,16 +47,22 @@ _REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "
 
 
 class Mount(NamedTuple):
-    """One row of /proc/PID/mountinfo (proc(5)). ``device`` is its text, such as ``254:0``."""
+    """One row of /proc/PID/mountinfo (proc(5)). ``device`` is its text, such as ``254:0``.
+
+    ``remote_layers`` are the folders below an overlay that are on a mount that may never answer.
+    """
 
     mount_id: int
     device: str
     root: bytes
     mount_point: bytes
     fs_type: str
+    remote_layers: Tuple[bytes, ...] = ()
 
     @property
     def may_never_answer(self) -> bool:
+        if self.remote_layers:
+            return True
         return self.fs_type.startswith(_REMOTE) and self.fs_type != "fusectl"  # the kernel's own
 
 

@@ -6,8 +6,9 @@
 
 """The formats of /proc/PID/* (proc(5)), parsed from bytes: they may be odd, cut off, or shaped by an attacker."""
 
+import os
 import re
-from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
 
@@ -15,6 +16,9 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
 _NUMBER = re.compile(rb"[0-9]{1,20}\Z")
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+
+# In the options of an overlay: folders, of which some may be joined by colons.
+_LAYERS = re.compile(rb"[ ,](?:lowerdir\+?|datadir\+|upperdir)=([^ ,]*)")
 
 # start-end perms offset dev inode path: only lines whose path says deleted are of interest, and only their range
 # and permissions are believed; the name comes from the map_files link, since maps escapes newlines ambiguously.
@@ -67,22 +71,39 @@ def flags(fdinfo: bytes) -> Optional[int]:
 
 def mounts(mountinfo: bytes) -> Dict[int, Mount]:
     """The rows of /proc/PID/mountinfo by mount id; a row that is cut off or odd is left out."""
-    return {mount.mount_id: mount for mount in _rows(mountinfo)}
+    found: Dict[int, Mount] = {}
+    places: Dict[bytes, Mount] = {}
+    for mount, layers in _rows(mountinfo):
+        remote = tuple(one for layer in layers for one in _remote(layer, places))
+        found[mount.mount_id] = places[mount.mount_point] = mount._replace(remote_layers=remote)
+    return found
 
 
-def _rows(mountinfo: bytes) -> Iterator[Mount]:
+def _remote(path: bytes, places: Dict[bytes, Mount]) -> Sequence[bytes]:
+    """``path`` where its mount may never answer, or its layers that are on such; by its name alone."""
+    place, below = path, b""
+    while place not in places and place != below:
+        place, below = os.path.dirname(place), place
+    mount = places.get(place)
+    return () if mount is None or not mount.may_never_answer else mount.remote_layers or (path,)
+
+
+def _rows(mountinfo: bytes) -> Iterator[Tuple[Mount, List[bytes]]]:
+    """Each with the folders of which it is an overlay."""
     for line in mountinfo.split(b"\n"):
         before, separator, after = line.partition(b" - ")
         fields = before.split(b" ")
         if not separator or len(fields) < 6 or not _NUMBER.match(fields[0]):
             continue
-        yield Mount(
+        mount = Mount(
             mount_id=int(fields[0]),
             device=fields[2].decode("ascii", "replace"),
             root=_unescaped(fields[3]),
             mount_point=_unescaped(fields[4]),
             fs_type=after.split(b" ")[0].decode("ascii", "replace"),
         )
+        layers = _LAYERS.findall(after) if mount.fs_type == "overlay" else []
+        yield mount, [_unescaped(layer) for some in layers for layer in some.split(b":")]
 
 
 def _unescaped(field: bytes) -> bytes:

@@ -299,15 +299,21 @@ class _Rescue:
     def _may_never_answer(self, job: Job, seen: Seen) -> Dict[str, str]:
         """What a job needs of network and FUSE file systems: how it is called, and a path to ask them by."""
         found = {}
+        needed = []
         for one in seen.meant(job.wish):
             if one.may_never_answer:
                 name = one.link if one.mount is None else printable(one.mount.mount_point)
                 found[name] = one.link if one.handle is None else "/proc/self/fd/%d" % one.handle
+                needed.append(one.mount)
         places = {mount.mount_point: mount for mount in self.aim.mounts.values()}
         for path in job.wish.path, job.place or job.wish.dest:
             mount = None if path is None else _mount_of(path, places)
             if mount is not None and mount.may_never_answer:
                 found[printable(mount.mount_point)] = os.fsdecode(mount.mount_point)
+                needed.append(mount)
+        layers = [layer for mount in needed if mount is not None for layer in mount.remote_layers]
+        # An overlay itself answers without asking them.
+        found.update((printable(layer), os.fsdecode(layer)) for layer in layers)
         return found
 
     def _ask_for_places(self, jobs: Iterable[Job]) -> None:

@@ -18,6 +18,9 @@ from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_session import
 # What SFTP carries of no file. Holes: the server fills them where it copies; through here all zeros become holes.
 NOT_CARRIED = ("xattrs", "acls", "capabilities", "subsecond_times", "holes")
 
+# In seconds.
+_AMBIGUOUS = 2**31
+
 
 def read_metadata(session: Session, number: int) -> Metadata:
     status = session.run(stat(path_of(number)))
@@ -47,4 +50,8 @@ def apply_metadata(session: Session, number: int, wanted: Metadata) -> None:
 def differences(session: Session, number: int, wanted: Metadata) -> list[str]:
     """What SFTP never carries is told as well; of times it knows the seconds."""
     seconds = wanted._replace(mtime_ns=wanted.mtime_ns // 10**9 * 10**9)
-    return differing(read_metadata(session, number), seconds) + list(NOT_CARRIED)
+    lost = differing(read_metadata(session, number), seconds)
+    # It has 32 bits for them: a time before 1970 looks like one after 2038.
+    if wanted.mtime_ns >= _AMBIGUOUS * 10**9 and "mtime" not in lost:
+        lost.append("mtime")
+    return lost + list(NOT_CARRIED)

@@ -320,6 +320,29 @@ def test_on_a_volume_that_really_gets_full(top: Path, way: Way) -> None:
 
 
 @both_ways
+def test_where_a_quota_is_used_up(top: Path, way: Way) -> None:
+    """Its file system has room, and says so."""
+
+    def work(holders: Holders) -> None:
+        lose(holders, top / "tool", os.urandom(4 * MIB))
+        place = volume(top, "btrfs")
+        subprocess.run(["btrfs", "quota", "enable", place], check=True)
+        subprocess.run(["btrfs", "-q", "subvolume", "create", place / "sub"], check=True)
+        subprocess.run(["btrfs", "qgroup", "limit", "1M", place / "sub"], check=True)
+        told = back({"path": str(top / "tool"), "dest": str(place / "sub" / "copy")}, way)["msg"]
+        if way is by_itself:
+            assert f"{place}/sub/copy could not be written: it needs {4 * MIB} bytes, its file system has " in told
+            assert " free, but a quota is used up: free some, or restore to another file system with dest." in told
+        else:  # SFTP has no word for it
+            assert "look whether the file system is full" in told
+        assert os.listdir(place / "sub") == []
+        subprocess.run(["btrfs", "qgroup", "limit", "none", place / "sub"], check=True)
+        restored(top / "tool", way, dest=str(place / "sub" / "copy"))
+
+    apart(work)
+
+
+@both_ways
 def test_from_one_file_system_to_another(top: Path, way: Way) -> None:
     def work(holders: Holders) -> None:
         lose(holders, top / "tool")
@@ -579,6 +602,33 @@ def test_a_server_that_is_stopped_while_its_file_is_copied(top: Path, way: Way, 
         assert time.monotonic() - started < 20
 
     apart(work, seconds=60)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_of_a_layer_that_is_stopped_while_a_file_of_the_overlay_is_copied(top: Path) -> None:
+    """As below containers whose images are fetched as they are read: an overlay itself is no remote file system."""
+
+    def work(holders: Holders) -> None:
+        place, server = fuse(top, holders)
+        (top / "local").mkdir()
+        mount("-t", "tmpfs", "none", str(top / "local"))
+        for folder in place / "lower", top / "local" / "upper", top / "local" / "work", top / "local" / "merged":
+            folder.mkdir()
+        (place / "lower" / "tool").write_bytes(CONTENT * 100_000)
+        merged = top / "local" / "merged"
+        layers = f"lowerdir={place}/lower,upperdir={top}/local/upper,workdir={top}/local/work"
+        mount("-t", "overlay", "-o", layers, "none", str(merged))
+        source = os.open(merged / "tool", os.O_RDONLY)
+        (merged / "tool").unlink()
+        lose(holders, top / "tool")
+        requests = [{"path": str(merged / "tool"), "dest": str(top / "copy")}, {"path": str(top / "tool")}]
+        started = time.monotonic()
+        results = all_back(requests, stopping(by_itself, server, source))
+        assert [one["status"] for one in results] == ["failed", "restored"], results
+        assert "does not answer any more" in results[0]["msg"] and str(merged) in results[0]["msg"]
+        assert (time.monotonic() - started < 40, (top / "copy").exists()) == (True, False)
+
+    apart(work, seconds=90)
 
 
 @both_ways
@@ -863,6 +913,17 @@ def test_owners_without_names(top: Path, holders: Holders) -> None:
         os.chown(top, 4_000_000_000, 3_999_999_999)
 
     keeps(top, holders, change)
+
+
+def test_a_time_for_which_sftp_has_no_bits_is_named(top: Path, holders: Holders) -> None:
+    path = top / "tool"
+    path.write_bytes(CONTENT)
+    os.utime(path, (-1, -1))
+    holders.open(path)
+    path.unlink()
+    result = back({"path": str(path)}, by_sftp)
+    assert (result["status"], result["not_kept"]) == ("restored", ["mtime", *not_carried(by_sftp)])
+    assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("nanoseconds", [0, 1, 1_700_000_000_999_999_999, -1_000_000_001, 4_300_000_000_000_000_007])

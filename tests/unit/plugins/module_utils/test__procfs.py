@@ -89,6 +89,40 @@ def test_mounts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "may_never_answer"),
+    [
+        (b"lowerdir=/a:/b,upperdir=/c,workdir=/d", False),
+        (b"lowerdir=/a:/net/x/y,upperdir=/c,workdir=/d", True),
+        (b"lowerdir=/a,upperdir=/net/c,workdir=/net/d", True),
+        (b"lowerdir+=/a,lowerdir+=/net", True),
+        (b"lowerdir=/network,upperdir=/net/local/c", False),
+        (b"lowerdir=/over/a", True),
+        (b"lowerdir=relative:", False),
+        (b"workdir=/net", False),
+    ],
+)
+def test_an_overlay_may_never_answer_if_one_of_its_layers_may_not(options: bytes, may_never_answer: bool) -> None:
+    rows = b"27 1 254:0 / / rw - ext4 /dev/vda rw\n"
+    rows += b"28 27 0:30 / /net rw - nfs4 host:/ rw\n29 28 0:31 / /net/local rw - tmpfs tmpfs rw\n"
+    rows += b"30 27 0:32 / /over rw - overlay overlay rw,lowerdir=/net/lower\n"
+    assert mounts(rows + b"31 27 0:33 / /merged rw - overlay overlay rw,%b" % options)[31].may_never_answer == (
+        may_never_answer
+    )
+
+
+def test_the_layers_that_may_never_answer_are_told() -> None:
+    rows = rb"""28 27 0:30 / /net rw - nfs4 host:/ rw
+30 27 0:32 / /over rw - overlay overlay rw,lowerdir=/net/a\040b:/local:/net/c,upperdir=/up,workdir=/work
+31 27 0:33 / /above rw - overlay overlay rw,lowerdir=/over/x:/net/d
+"""
+    found = mounts(rows)
+    assert (found[30].remote_layers, found[31].remote_layers) == (
+        (b"/net/a b", b"/net/c"),
+        (b"/net/a b", b"/net/c", b"/net/d"),
+    )
+
+
+@pytest.mark.parametrize(
     "row",
     [
         b"",
