@@ -77,7 +77,8 @@ options:
   force:
     description:
       - Whether to replace a file that has the name.
-      - Nothing is changed where it is equal to the deleted one, or is the very file that is held, as after a restore by hard link.
+      - Nothing is changed where it is equal to the deleted one, or is the very file that is held, as after a restore by hard link. One that
+        somebody else put there while the deleted one was copied stays, too.
     type: bool
     default: false
   backup:
