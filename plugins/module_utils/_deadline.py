@@ -119,15 +119,15 @@ def shares(work: Callable[[int, int, Tell], None]) -> Iterator[Any]:
         _end_with(parent)
         work(own, number, tell)
 
-    with suppress(OSError, MemoryError):
+    with suppress(Exception):  # whatever it is, what nobody told of is left for whoever listens
         for message in heard([partial(share, os.getpid(), own) for own in range(number)], math.inf):
             if not message.is_silent:
                 yield message.told
 
 
 def _end_with(parent: int) -> None:
-    with suppress(ImportError):
-        import ctypes  # a Python without libffi has none
+    with suppress(Exception):
+        import ctypes  # a Python without libffi has none, and one whose library is damaged half of it
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -220,8 +220,9 @@ class _Child:
 
     def end(self, is_silent: bool = False) -> None:
         self.listener.close()
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, os.WNOHANG if is_silent else 0)
+        with suppress(ChildProcessError, ProcessLookupError):  # where SIGCHLD is ignored the kernel had it already
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, os.WNOHANG if is_silent else 0)
 
     def _was_heard(self) -> None:
         self.until = time.monotonic() + self._patience

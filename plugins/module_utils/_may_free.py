@@ -81,16 +81,25 @@ def cut(
     file: File,
     copy: Optional[Dict[str, Any]],
     appends: Callable[[Sighting], bool],
+    digest: Callable[[int], str],
 ) -> Optional[int]:
-    """As `length`, of what is in the archive where there is to be one; ``file`` is as it is now. Raises RescueError."""
+    """As `length`, of what is in the archive where there is to be one; ``file`` is as it is now.
+
+    ``digest`` gives the SHA-256 of as many first bytes of it. Raises RescueError, OSError.
+    """
     if copy is None:
         return length(manner, file, None)
     unchanged = copy["consistent"] and (copy["size"], copy["mtime"]) == (file.size, file.mtime_ns / 1e9)
-    # What was appended since is not in the archive, and stays.
-    grew = file.size >= copy["size"] and all(appends(writer) for writer in one.writers)
-    if not unchanged and (manner.readable or not grew):
+    size = int(copy["size"])
+    # What was appended since is not in the archive, and stays. Who appends may also have begun anew.
+    if not unchanged and (
+        manner.readable
+        or file.size < size
+        or not all(appends(writer) for writer in one.writers)
+        or copy["checksum"] != "sha256:" + digest(size)
+    ):
         raise RescueError("It changed while it was archived.", ["changed"])
-    return length(manner, file, int(copy["size"]))
+    return length(manner, file, size)
 
 
 def length(manner: Manner, file: File, archived: Optional[int]) -> Optional[int]:

@@ -143,7 +143,10 @@ def rename_without_replacing(hidden: int, folder: int, name: bytes) -> None:
 
     Python has no renameat2.
     """
-    import ctypes  # a Python without libffi has none, and only this needs it
+    try:
+        import ctypes  # a Python without libffi has none, and only this needs it
+    except ImportError as error:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name) from error
 
     # glibc has it from 2.28.
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

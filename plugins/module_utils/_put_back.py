@@ -303,11 +303,16 @@ def _copied_until_equal(order: Order, original: Metadata, target: int) -> _Copie
     copies = 0
     while True:
         copies += 1
+        # Never of a later moment than the content: who sees that nothing changed since may do without the source. It
+        # may have changed since it was opened, though; only our own reading moves its atime.
+        latest = host.read_metadata(order.source)._replace(atime_ns=original.atime_ns)
         cloned = host.clone_content(order.source, target)
         if not cloned:
             if copies == 1:  # later copies take the place of the first
                 check_room(order.target, order.candidate.file.file.allocated, host)
             host.copy_content(order.source, target)
+            if order.witness is None:  # the second digest will tell what is written after this
+                latest = host.read_metadata(order.source)._replace(atime_ns=original.atime_ns)
         # A clone that nobody wants proven need not be read: it takes no longer for a large file than for a small one.
         found = {} if cloned and order.witness is None else host.draft_digests(target, order.algorithms)
         # A clone is of one moment, whatever is written to the source since; proven content needs no other proof.
@@ -317,8 +322,6 @@ def _copied_until_equal(order: Order, original: Metadata, target: int) -> _Copie
             or host.digests(order.source, ["sha256"])["sha256"] == found["sha256"]
         )
         if consistent or copies >= order.terms.max_copies:
-            # It may have been written to, or given away, since it was opened; only our own reading moves its atime.
-            latest = host.read_metadata(order.source)._replace(atime_ns=original.atime_ns)
             return _Copied("reflink" if cloned else "copy", host.size(target), found, consistent, copies, latest)
 
 

@@ -239,7 +239,11 @@ class _Work:
         }
 
     def _free(self, one: Freeable, copy: Optional[Dict[str, Any]], rooms: Rooms) -> int:
-        freed = free(one.best, rooms, lambda file: cut(one, self.manner, file, copy, appends))
+        def digest(size: int) -> str:
+            with self.host.readable(one.best) as fd:
+                return self.host.digests(fd, ["sha256"], size)["sha256"]
+
+        freed = free(one.best, rooms, lambda file: cut(one, self.manner, file, copy, appends, digest))
         inode = one.deleted.file.inode
         self.log("freed %d bytes of %s (%s, inode %d)" % (freed, printable(one.best.path), one.best.link, inode))
         return freed

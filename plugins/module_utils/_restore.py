@@ -10,21 +10,24 @@ import os
 import re
 import time
 from collections import Counter
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._aim import Aim
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import may_be_wanted
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, Tell
+from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Mount, Scan, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._other_sources import tell_needs, tell_offers
+from ansible_collections.procfs.rescue.plugins.module_utils._publish import Linked
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result
-from ansible_collections.procfs.rescue.plugins.module_utils._restore_one import Tools, restored
+from ansible_collections.procfs.rescue.plugins.module_utils._restore_one import Tools, named_untold_of, restored
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_result import (
     given_up,
     not_tried,
@@ -230,6 +233,8 @@ class _Rescue:
         if self.terms.parents:
             alone = self._in_folders_that_are_there(alone, tools)
 
+        tools = tools._replace(host=_without_folders(self.host))
+
         def work(own: int, shares: int, tell: Tell) -> None:
             share = range(own, len(alone), shares)
             for start in range(0, len(share), _AT_ONCE):
@@ -237,11 +242,14 @@ class _Rescue:
                 lines: List[str] = []
                 for number in numbers:
                     self._continue(alone[number], partial(self._last_step, tools=tools, log=lines.append))
+                tell((numbers, [], set(), []), ())
                 self._settle()
                 tell((numbers, [alone[number] for number in numbers], self.aim.swept, lines), ())
 
-        # Whose process was killed before it told of them are looked at once more.
+        # Whose process was killed before it told of them, and what needs a hidden folder, are looked at once more.
         for numbers, done, swept, lines in self.host.shares(work):
+            for number in numbers:
+                alone[number].begun = not alone[number].result
             for number, of_share in zip(numbers, done):
                 vars(alone[number]).update(vars(of_share))
             self._note(swept, lines)
@@ -284,11 +292,14 @@ class _Rescue:
         except SilenceError:
             job.result = dict(given_up(job, list(asked)), seconds=round(time.monotonic() - started, 3))
             self._ask_for_places(others)
-        except OSError as error:  # no process can be had for it
-            job.result = result_of(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[], seconds=0.0)
+        except Exception as error:  # noqa: BLE001  (no process can be had for it, or none that works)
+            job.result = dict(_failure(job, error), seconds=0.0)
 
     def _last_step(self, job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
-        return self.aim.take(job) or restored(job, tools, log)
+        taken = self.aim.take(job)
+        if taken and job.begun and job.target is not None:
+            return named_untold_of(job, job.target, tools, log)
+        return taken or restored(job, tools, log)
 
     def _note(self, swept: Set[Tuple[int, int]], lines: Iterable[str]) -> None:
         """What another process did for us."""
@@ -324,17 +335,46 @@ class _Rescue:
         started = time.monotonic()
         try:
             result = work()
-        except RescueError as error:
-            result = result_of(job, "failed", str(error), refused=error.reasons)
-        except OSError as error:
-            result = result_of(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[])
+        except _NeedsFolderError:
+            result = {}
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one file, the others must come back)
-            result = result_of(
-                job, "failed", "%s: unexpected %s: %s." % (job.what, type(error).__name__, error), refused=[]
-            )
+            result = _failure(job, error)
         job.seconds += time.monotonic() - started
         if result:
             job.result = dict(result, seconds=round(job.seconds, 3))
+
+
+def _failure(job: Job, error: Exception) -> Result:
+    if isinstance(error, RescueError):
+        return result_of(job, "failed", str(error), refused=error.reasons)
+    if isinstance(error, OSError):
+        return result_of(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[])
+    return result_of(job, "failed", "%s: unexpected %s: %s." % (job.what, type(error).__name__, error), refused=[])
+
+
+class _NeedsFolderError(Exception):
+    """To put it back takes a hidden folder, of which there is to be but one if we are killed."""
+
+
+def _without_folders(host: Host) -> Host:
+    """Raises _NeedsFolderError where a hidden folder is needed."""
+
+    @contextmanager
+    def draft_in(folder: int, **_nameless: bool) -> Iterator[Draft]:
+        with ExitStack() as stack:
+            try:
+                draft = stack.enter_context(host.draft_in(folder, nameless=True))
+            except OSError as error:
+                raise _NeedsFolderError from error
+            yield draft
+
+    def link_again(fd: int, folder: int, name: bytes, replacing: bool, *more: Any) -> Optional[Linked]:
+        return needs_folder() if replacing else host.link_again(fd, folder, name, replacing, *more)
+
+    def needs_folder(*_arguments: Any) -> Any:
+        raise _NeedsFolderError
+
+    return host._replace(draft_in=draft_in, link_again=link_again, replace=needs_folder, make_folders=needs_folder)
 
 
 def _folder_of(job: Job) -> bytes:

@@ -26,6 +26,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import 
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_result import (
     came_back,
     left_alone,
+    named_untold,
     result_of,
     told,
     told_of_symlink,
@@ -123,6 +124,13 @@ def _told_at_last(
     if terms.try_start and outcome.status == "restored" and (job.named or job.packaged):
         try_to_start(result, target.path, host)
     return result
+
+
+def named_untold_of(job: Job, target: Target, tools: Tools, log: Callable[[str], None]) -> Result:
+    """A file whose name is taken since another process of ours was about to give it, and was killed. Raises OSError."""
+    tools.unsynced.add(target.folder.fd, partial(_not_synced, job))
+    log("restored %s, by a process that was killed before it told" % printable(target.path))
+    return named_untold(job, target)
 
 
 def _not_synced(job: Job, error: OSError) -> None:

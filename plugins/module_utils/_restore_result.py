@@ -40,6 +40,14 @@ def came_back(job: Job, target: Target) -> Result:
     return result_of(job, "present", msg % printable(target.path))
 
 
+def named_untold(job: Job, target: Target) -> Result:
+    msg = (
+        "%s is there again: a process of this run that was killed in that moment had put it back, whole and verified, "
+        "if nobody else did."
+    )
+    return result_of(job, "present", msg % printable(target.path), changed=True)
+
+
 def given_up(job: Job, silent: Sequence[str]) -> Result:
     msg = (
         "%s was given up: its source or its target is on a network or FUSE file system that does not answer any more "

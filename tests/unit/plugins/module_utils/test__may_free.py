@@ -116,11 +116,11 @@ def test_how_much_is_freed_from_the_beginning_on(
 
 def cut_of(file: File, copy: dict[str, Any] | None, at_its_own: int | None = None, **manner: Any) -> int | None:
     one = Freeable(a_deleted_file(WRITER, OTHER_WRITER), [])
-    return cut(one, Manner(**manner), file, copy, lambda writer: writer.fd != at_its_own)
+    return cut(one, Manner(**manner), file, copy, lambda writer: writer.fd != at_its_own, "the first {}".format)
 
 
 ARCHIVED = a_file(size=1000)
-COPY = {"consistent": True, "size": 1000, "mtime": ARCHIVED.mtime_ns / 1e9}
+COPY = {"consistent": True, "size": 1000, "mtime": ARCHIVED.mtime_ns / 1e9, "checksum": "sha256:the first 1000"}
 LATER = ARCHIVED._replace(mtime_ns=ARCHIVED.mtime_ns + 10**9)
 
 
@@ -150,6 +150,14 @@ def test_what_changed_while_it_was_archived(file: File, copy: dict[str, Any]) ->
         with pytest.raises(RescueError, match="changed while it was archived") as caught:
             cut_of(file, copy, **options)
         assert caught.value.reasons == ["changed"]
+
+
+@pytest.mark.parametrize("checksum", ["sha256:of other content", None])
+def test_what_was_begun_anew_by_who_appends(checksum: str | None) -> None:
+    """It was cut off and written again, to more than before."""
+    assert cut_of(ARCHIVED, dict(COPY, checksum=checksum)) == 1000  # as it is: nobody needs the digest
+    with pytest.raises(RescueError, match="changed while it was archived"):
+        cut_of(LATER._replace(size=2000), dict(COPY, checksum=checksum))
 
 
 def test_what_is_shorter_than_its_archive() -> None:

@@ -583,6 +583,47 @@ def test_what_was_overwritten_after_it_was_archived_is_not_freed(
     assert state_of(pid).st_blocks * 512 >= SIZE
 
 
+def test_what_was_begun_anew_after_it_was_archived_is_not_freed(
+    log: Path,
+    program: Callable[..., int],
+    tell: Callable[[int, str], None],
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As logrotate's copytruncate does it; then more was appended than was there before."""
+    pid = program(log)
+    log.unlink()
+    anew = f"os.ftruncate(fd, 0), os.write(fd, b'new' * {SIZE})"
+    between_the_looks(monkeypatch, lambda: tell(pid, anew))
+    (result,) = chosen(path=str(log), archive=str(elsewhere))["files"]
+    assert (result["status"], result["refused"], result["freed"]) == ("failed", ["changed"], 0)
+    assert Path(f"/proc/{pid}/fd/{fd_of(pid)}").read_bytes() == b"new" * SIZE
+
+
+def test_what_is_overwritten_right_after_it_was_compared_is_not_freed(
+    log: Path,
+    program: Callable[..., int],
+    tell: Callable[[int, str], None],
+    elsewhere: Path,
+) -> None:
+    """Its size is the same, and its time must not be taken for that of what was copied."""
+    pid = program(log, os.O_WRONLY)
+    inode = state_of(pid).st_ino
+    log.unlink()
+
+    def digests(fd: int, *more: Any) -> Any:
+        found = LOCAL.digests(fd, *more)
+        if os.fstat(fd).st_ino == inode:
+            tell(pid, "os.write(fd, b'late')")
+        return found
+
+    host = HERE._replace(digests=digests)
+    (result,) = freed(log, host, archive=os.fsencode(elsewhere))["files"]
+    assert (result["status"], result["refused"]) == ("failed", ["changed"])
+    with open(f"/proc/{pid}/fd/{fd_of(pid)}", "rb") as file:
+        assert file.read(4) == b"late"
+
+
 def between_the_looks(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> None:
     def archive(*arguments: Any) -> Any:
         results = real(*arguments)

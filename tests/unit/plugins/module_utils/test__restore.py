@@ -16,6 +16,7 @@ import stat
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -89,7 +90,7 @@ def restored(*requests: Result, below: Path | None = None, host: Host = LOCAL, *
         text = os.readlink(f"/proc/self/fd/{fd}")
         assert text.endswith(" (deleted)") or not text.startswith("/"), text
         os.close(int(fd))
-    assert len(log) == sum(result["status"] == "restored" for result in results)
+    assert len(log) == sum(result["changed"] and result["status"] != "restorable" for result in results)
     assert all("seconds" in result for result in results)
     return results
 
@@ -396,6 +397,109 @@ def test_many_are_restored_by_several_processes(
     assert int(by["two"]) == os.getpid()  # what goes to one place goes there in turn
 
 
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("way", ["no O_TMPFILE", "replaced", "replaced by link", "without"])
+def test_what_takes_a_hidden_folder_is_not_shared(
+    top: Path,
+    lose: Callable[..., Held],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    way: str,
+) -> None:
+    """Whoever kills us leaves one of them at most."""
+    if way == "no O_TMPFILE":
+        request.getfixturevalue("no_tmpfile")
+    (top.parent / "twins").mkdir()
+    for number in range(20):
+        if way == "replaced by link":
+            (top / str(number)).write_bytes(CONTENT)
+            (top.parent / "twins" / str(number)).hardlink_to(top / str(number))
+        lose(str(number))
+        if way.startswith("replaced"):
+            (top / str(number)).write_text("newer")
+    made_by = top.parent / "made by"
+    made_by.mkdir()
+    real_mkdir = os.mkdir
+
+    def mkdir(*arguments: Any, **more: Any) -> None:
+        (made_by / f"{os.getpid()}").touch()
+        real_mkdir(*arguments, **more)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    results = restored(*({"path": f"{top}/{number}"} for number in range(20)), force=way.startswith("replaced"))
+    assert [result["status"] for result in results] == ["restored"] * 20
+    assert all((top / str(number)).read_bytes() == CONTENT for number in range(20))
+    assert os.listdir(made_by) == ([] if way == "without" else [str(os.getpid())])
+    assert sorted(os.listdir(top), key=int) == [str(number) for number in range(20)]
+
+
+@pytest.mark.usefixtures("many")
+def test_a_library_that_is_damaged_costs_no_file(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        lose(str(number))
+    monkeypatch.setitem(sys.modules, "ctypes", types.ModuleType("ctypes"))
+    results = restored(*({"path": f"{top}/{number}"} for number in range(4)))
+    assert [result["status"] for result in results] == ["restored"] * 4
+
+
+@pytest.mark.usefixtures("many")
+def test_what_a_share_could_not_do_is_done_by_ourselves(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        lose(str(number))
+    ours = os.getpid()
+    real_settle = _restore._Rescue._settle
+
+    def settle(rescue: Any) -> None:
+        if os.getpid() != ours:
+            raise ValueError("odd")
+        real_settle(rescue)
+
+    monkeypatch.setattr(_restore._Rescue, "_settle", settle)
+    results = restored(*({"path": f"{top}/{number}"} for number in range(4)))
+    assert [result["status"] for result in results] == ["restored"] * 4
+
+
+@pytest.mark.usefixtures("many")
+def test_what_a_share_had_named_when_it_was_killed_is_told(
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        lose(str(number))
+    (top / "there").touch()
+    ours = os.getpid()
+    synced: list[str] = []
+    real_settle, real_sync = _restore._Rescue._settle, _unsynced.sync
+
+    def settle(rescue: Any) -> None:
+        if os.getpid() == ours:
+            real_settle(rescue)
+            return
+        rescue._name_ready()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def sync(folder: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{folder}"))
+        real_sync(folder)
+
+    monkeypatch.setattr(_restore._Rescue, "_settle", settle)
+    monkeypatch.setattr(_unsynced, "sync", sync)
+    log: list[str] = []
+    names = [*map(str, range(8)), "there"]
+    *results, there = restore([{"path": f"{top}/{name}"} for name in names], Terms(), log.append, LOCAL)
+    untold = [result for result in results if result["status"] == "present"]
+    assert untold and all((top / str(number)).read_bytes() == CONTENT for number in range(8))
+    assert {result["changed"] for result in results} == {True} and not there["changed"]
+    assert {
+        result["msg"].partition(" is there again: a process of this run that was killed")[0] for result in untold
+    } == {result["path"] for result in untold}
+    assert len(log) == 8 and sum("killed" in line for line in log) == len(untold)
+    assert synced[0] == str(top)
+
+
 def names_shared(work: Callable[[int, int, Any], None], names: list[str]) -> Iterator[Any]:
     """In our own process, as one share."""
     told: list[Any] = []
@@ -468,6 +572,7 @@ def test_what_a_killed_process_had_not_told_is_looked_at_again(
     results = restored(*({"path": f"{top}/{number}"} for number in range(8)))
     statuses = [result["status"] for result in results]
     assert statuses == ["restored"] * 5 + ["present"] + ["restored"] * 2  # 5 was restored with 7, and nobody told
+    assert {result["changed"] for result in results} == {True}
     assert all((top / str(number)).read_bytes() == CONTENT for number in range(8))
 
 
