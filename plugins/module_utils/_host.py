@@ -59,6 +59,7 @@ class Host(NamedTuple):
     """The steps as functions, described where `_local_host.LOCAL` has them from. All raise OSError and RescueError."""
 
     scan: Callable[[Callable[[Sighting], bool], Effort], Scan]
+    is_of_one_file: Callable[[Sighting, Sighting], bool]
     unpin: Callable[[Iterable[Sighting]], None]
     # Keeps what is pinned open for so many seconds after the task; how many files.
     keep_open: Callable[[Iterable[Sighting], float], int]

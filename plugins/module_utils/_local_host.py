@@ -118,6 +118,7 @@ def _size(fd: int) -> int:
 
 LOCAL = Host(
     scan=scan,
+    is_of_one_file=lambda one, other: one.file.identity == other.file.identity,
     unpin=unpin,
     keep_open=keep_open,
     readable=readable,

@@ -49,7 +49,7 @@ _REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gfs2", "ocfs2", "
 class Mount(NamedTuple):
     """One row of /proc/PID/mountinfo (proc(5)). ``device`` is its text, such as ``254:0``.
 
-    ``remote_layers`` are the folders below an overlay that are on a mount that may never answer.
+    ``remote_layers`` are the mount points that layers of an overlay are on, and that may never answer.
     """
 
     mount_id: int

@@ -8,6 +8,7 @@
 
 import fcntl
 import os
+from functools import lru_cache
 from typing import Dict, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
@@ -19,7 +20,11 @@ from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
 
 def own_mounts() -> Dict[int, Mount]:
     """The mounts of our own namespace by mount id."""
-    return _procfs.mounts(read_at("/proc/self/mountinfo"))
+    return _last_read(read_at("/proc/self/mountinfo"))
+
+
+# It is read for each holder with mounts of its own, and hardly ever changes meanwhile.
+_last_read = lru_cache(maxsize=1)(_procfs.mounts)
 
 
 class OwnMounts:

@@ -8,7 +8,7 @@
 
 import os
 import re
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
 
@@ -71,25 +71,39 @@ def flags(fdinfo: bytes) -> Optional[int]:
 
 def mounts(mountinfo: bytes) -> Dict[int, Mount]:
     """The rows of /proc/PID/mountinfo by mount id; a row that is cut off or odd is left out."""
-    found: Dict[int, Mount] = {}
-    places: Dict[bytes, Mount] = {}
-    for mount, layers in _rows(mountinfo):
-        remote = tuple(one for layer in layers for one in _remote(layer, places))
-        found[mount.mount_id] = places[mount.mount_point] = mount._replace(remote_layers=remote)
-    return found
+    rows = list(_rows(mountinfo))
+    # By mount point, whom to ask there.
+    asked: Dict[bytes, Tuple[bytes, ...]] = {
+        mount.mount_point: (mount.mount_point,) for mount, _options in rows if mount.may_never_answer
+    }
+    if asked:
+        rows = [(_with_layers(mount, options, asked), options) for mount, options in rows]
+    return {mount.mount_id: mount for mount, _options in rows}
 
 
-def _remote(path: bytes, places: Dict[bytes, Mount]) -> Sequence[bytes]:
-    """``path`` where its mount may never answer, or its layers that are on such; by its name alone."""
-    place, below = path, b""
-    while place not in places and place != below:
-        place, below = os.path.dirname(place), place
-    mount = places.get(place)
-    return () if mount is None or not mount.may_never_answer else mount.remote_layers or (path,)
+def _with_layers(mount: Mount, options: bytes, asked: Dict[bytes, Tuple[bytes, ...]]) -> Mount:
+    """An overlay with its `remote_layers`, by their names alone; it is ``asked`` by them itself then."""
+    if mount.fs_type != "overlay":
+        return mount
+    above = tuple(point.rstrip(b"/") + b"/" for point in asked)
+    layers = (_unescaped(layer) for some in _LAYERS.findall(options) for layer in some.split(b":"))
+    remote = dict.fromkeys(
+        one for layer in layers if (layer + b"/").startswith(above) for one in _asked_at(layer, asked)
+    )
+    if remote:
+        mount = mount._replace(remote_layers=tuple(remote))
+        asked[mount.mount_point] = mount.remote_layers
+    return mount
 
 
-def _rows(mountinfo: bytes) -> Iterator[Tuple[Mount, List[bytes]]]:
-    """Each with the folders of which it is an overlay."""
+def _asked_at(path: bytes, asked: Dict[bytes, Tuple[bytes, ...]]) -> Tuple[bytes, ...]:
+    while path not in asked:
+        path = os.path.dirname(path)
+    return asked[path]
+
+
+def _rows(mountinfo: bytes) -> Iterator[Tuple[Mount, bytes]]:
+    """Each with its type, source and options."""
     for line in mountinfo.split(b"\n"):
         before, separator, after = line.partition(b" - ")
         fields = before.split(b" ")
@@ -102,8 +116,7 @@ def _rows(mountinfo: bytes) -> Iterator[Tuple[Mount, List[bytes]]]:
             mount_point=_unescaped(fields[4]),
             fs_type=after.split(b" ")[0].decode("ascii", "replace"),
         )
-        layers = _LAYERS.findall(after) if mount.fs_type == "overlay" else []
-        yield mount, [_unescaped(layer) for some in layers for layer in some.split(b":")]
+        yield mount, after
 
 
 def _unescaped(field: bytes) -> bytes:

@@ -7,9 +7,9 @@
 """copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
 
 import stat
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
@@ -60,8 +60,9 @@ class Order(NamedTuple):
 
 
 class Existing(NamedTuple):
-    """The file that has the name already."""
+    """The file that has the name already, opened."""
 
+    fd: int
     metadata: Metadata
     size: int
     sha256: str
@@ -155,11 +156,14 @@ def _told(order: Order, work: Callable[[], Outcome]) -> Outcome:
 
 
 def _put_back(order: Order, original: Metadata) -> Outcome:
-    folder = order.target.folder.fd
-    host = order.host
     if not order.terms.check_mode:
-        host.sweep_once(folder, order.swept)
-    existing = None if order.target.missing else _existing(order)
+        order.host.sweep_once(order.target.folder.fd, order.swept)
+    with _existing(order) as existing:
+        return _put_over(order, original, existing)
+
+
+def _put_over(order: Order, original: Metadata, existing: Optional[Existing]) -> Outcome:
+    folder, host = order.target.folder.fd, order.host
     if existing is not None and not order.terms.force:
         return Outcome("present", came_back=True)
     if not order.target.missing and host.is_named(order.source, folder, order.target.name):
@@ -344,28 +348,23 @@ def _is_already(order: Order, existing: Existing, wanted: Metadata, sha256: str)
         raise
 
 
-def _existing(order: Order) -> Optional[Existing]:
+@contextmanager
+def _existing(order: Order) -> Iterator[Optional[Existing]]:
     host = order.host
-    fd = host.open_file(order.target.folder.fd, order.target.name)
+    fd = None if order.target.missing else host.open_file(order.target.folder.fd, order.target.name)
     if fd is None:
-        return None
+        yield None
+        return
     try:
-        return Existing(host.read_metadata(fd), host.size(fd), host.digests(fd, ["sha256"])["sha256"])
+        yield Existing(fd, host.read_metadata(fd), host.size(fd), host.digests(fd, ["sha256"])["sha256"])
     finally:
         host.close(fd)
 
 
 def _is_still_there(order: Order, existing: Existing) -> bool:
-    """Whether nobody gave the name to another file since ``existing`` was looked at, as far as metadata tell."""
+    """Whether nobody gave the name to another file since ``existing`` was looked at; it may be gone, too."""
     host, folder, name = order.host, order.target.folder.fd, order.target.name
-    fd = host.open_file(folder, name)
-    if fd is None:
-        return host.mode_of(folder, name) is None  # what was to be replaced is gone
-    try:
-        found = host.read_metadata(fd)._replace(atime_ns=existing.metadata.atime_ns)
-        return (found, host.size(fd)) == (existing.metadata, existing.size)
-    finally:
-        host.close(fd)
+    return host.is_named(existing.fd, folder, name) or host.mode_of(folder, name) is None
 
 
 def _outcome(status: str, order: Order, judged: _Judged, copied: _Copied) -> Outcome:

@@ -126,8 +126,11 @@ def in_memory(deleted: DeletedFile) -> bool:
 
 
 def diff_of(results: Iterable[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """What diff mode shows of those results that changed something: metadata and digests, never content."""
-    return [_difference(result) for result in results if result["changed"]]
+    """What diff mode shows of those results that changed something: metadata and digests, never content.
+
+    Of what a process restored that was killed before it told nothing is known.
+    """
+    return [_difference(result) for result in results if result["changed"] and "source" in result]
 
 
 def _difference(result: Dict[str, Any]) -> Dict[str, Any]:

@@ -142,7 +142,9 @@ class _Rescue:
                 seen = Seen(found, self.host)
             for job in left:
                 job.result = dict(not_tried(job), seconds=0.0)
-            jobs = [job for job in jobs if not job.packaged or job.result["status"] != "present"]
+            jobs = [
+                job for job in jobs if not job.packaged or job.result["status"] != "present" or job.result["changed"]
+            ]
             tell_needs(jobs, self.terms.look, self.host)
             if self.terms.offer:
                 tell_offers(jobs, witnesses, self.aim.mounts, self.host)
@@ -240,9 +242,10 @@ class _Rescue:
             for start in range(0, len(share), _AT_ONCE):
                 numbers = share[start : start + _AT_ONCE]
                 lines: List[str] = []
+                if not self.terms.check_mode:
+                    tell((numbers, [], set(), []), ())  # what has its name after this may be by us
                 for number in numbers:
                     self._continue(alone[number], partial(self._last_step, tools=tools, log=lines.append))
-                tell((numbers, [], set(), []), ())
                 self._settle()
                 tell((numbers, [alone[number] for number in numbers], self.aim.swept, lines), ())
 

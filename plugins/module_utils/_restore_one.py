@@ -116,6 +116,8 @@ def _told_at_last(
     outcome: Outcome,
 ) -> Result:
     terms, host = tools.terms, tools.host
+    if outcome.came_back and job.begun:
+        return named_untold_of(job, target, tools, log)
     job.offer = None if outcome.came_back else offer
     if outcome.status == "restored":
         found = (printable(target.path), candidate.sighting.link, candidate.file.file.inode)

@@ -32,7 +32,10 @@ class Seen:
     ) -> Candidate:
         """As `_choose.find`, but with everybody who holds the file, by whatever name: one of them may write to it."""
         found = find(wish, origin, self._named(wish), self.scan, accept, witness, self.host)
-        [file] = group(self._by_file[found.file.file.identity])
+        sighting = found.sighting
+        [file] = group(
+            [one for one in self._by_file[sighting.file.identity] if self.host.is_of_one_file(sighting, one)]
+        )
         return found._replace(file=found.file._replace(sightings=file.sightings))
 
     def meant(self, wish: Wish) -> List[Sighting]:

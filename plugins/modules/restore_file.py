@@ -286,7 +286,8 @@ files:
     status:
       description:
         - V(restored), V(restorable) in check mode, V(present) when a file has the name already and was left alone, or V(failed).
-        - A file that came back while it was to be restored is V(present), and RV(files[].msg) says so.
+        - A file that came back while it was to be restored is V(present), and RV(files[].msg) says so. So is one that a process of this run
+          had put back when that was killed; then RV(files[].changed) is V(true).
       type: str
       returned: always
       sample: restored

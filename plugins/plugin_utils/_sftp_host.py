@@ -82,6 +82,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
 
     return Host(
         scan=scan_it,
+        is_of_one_file=_is_of_one_file,
         unpin=lambda sightings: unpin(session, sightings),
         keep_open=lambda _sightings, _seconds: 0,
         readable=lambda sighting: readable(session, sighting),
@@ -136,6 +137,14 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         is_named=folders.is_named,
         does_start=lambda _fd, _name, _sha256: None,
     )
+
+
+def _is_of_one_file(one: Sighting, other: Sighting) -> bool:
+    """A device is told by its mount, and subvolumes of Btrfs that have the same number inodes alike."""
+    if one.file.identity != other.file.identity:
+        return False
+    same_root = one.mount is not None and other.mount is not None and one.mount.root == other.mount.root
+    return same_root or one.path == other.path
 
 
 def _no_program(_pid: int) -> Sighting:

@@ -74,8 +74,7 @@ def test_to_escape_needs_nothing_of_the_library_that_may_be_gone() -> None:
     program = "import sys; from ansible_collections.procfs.rescue.plugins.module_utils._names import printable; "
     program += "known = set(sys.modules); printable(b'a\\n' + bytes([255])); print(sorted(set(sys.modules) - known))"
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, env=here)
-    assert done.stdout == "[]\n"
+    assert subprocess.check_output([sys.executable, "-c", program], env=here) == b"[]\n"
 
 
 def test_fields_of_a_name_that_is_not_exact_have_its_bytes() -> None:

@@ -95,7 +95,7 @@ def test_mounts() -> None:
         (b"lowerdir=/a:/net/x/y,upperdir=/c,workdir=/d", True),
         (b"lowerdir=/a,upperdir=/net/c,workdir=/net/d", True),
         (b"lowerdir+=/a,lowerdir+=/net", True),
-        (b"lowerdir=/network,upperdir=/net/local/c", False),
+        (b"lowerdir=/network,upperdir=/nets/c", False),
         (b"lowerdir=/over/a", True),
         (b"lowerdir=relative:", False),
         (b"workdir=/net", False),
@@ -103,23 +103,31 @@ def test_mounts() -> None:
 )
 def test_an_overlay_may_never_answer_if_one_of_its_layers_may_not(options: bytes, may_never_answer: bool) -> None:
     rows = b"27 1 254:0 / / rw - ext4 /dev/vda rw\n"
-    rows += b"28 27 0:30 / /net rw - nfs4 host:/ rw\n29 28 0:31 / /net/local rw - tmpfs tmpfs rw\n"
+    rows += b"28 27 0:30 / /net rw - nfs4 host:/ rw\n"
     rows += b"30 27 0:32 / /over rw - overlay overlay rw,lowerdir=/net/lower\n"
     assert mounts(rows + b"31 27 0:33 / /merged rw - overlay overlay rw,%b" % options)[31].may_never_answer == (
         may_never_answer
     )
 
 
+def test_who_mounts_many_overlays_costs_no_memory() -> None:
+    """500 layers each, one on another."""
+    rows = b"28 27 0:30 / /net rw - fuse x rw\n"
+    for number in range(100):
+        below = b"/over%d" % (number - 1) if number else b"/net"
+        layers = b":".join(b"%b/%d" % (below, layer) for layer in range(500))
+        rows += b"%d 27 0:32 / /over%d rw - overlay overlay rw,lowerdir=%b\n" % (100 + number, number, layers)
+    assert {mount.remote_layers for number, mount in mounts(rows).items() if number >= 100} == {(b"/net",)}
+
+
 def test_the_layers_that_may_never_answer_are_told() -> None:
     rows = rb"""28 27 0:30 / /net rw - nfs4 host:/ rw
-30 27 0:32 / /over rw - overlay overlay rw,lowerdir=/net/a\040b:/local:/net/c,upperdir=/up,workdir=/work
+29 27 0:31 / /other\040net rw - fuse.x x rw
+30 27 0:32 / /over rw - overlay overlay rw,lowerdir=/net/a\040b:/local:/other\040net:/net/c,upperdir=/up,workdir=/work
 31 27 0:33 / /above rw - overlay overlay rw,lowerdir=/over/x:/net/d
 """
     found = mounts(rows)
-    assert (found[30].remote_layers, found[31].remote_layers) == (
-        (b"/net/a b", b"/net/c"),
-        (b"/net/a b", b"/net/c", b"/net/d"),
-    )
+    assert (found[30].remote_layers, found[31].remote_layers) == ((b"/net", b"/other net"), (b"/net", b"/other net"))
 
 
 @pytest.mark.parametrize(

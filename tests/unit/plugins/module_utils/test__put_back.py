@@ -296,6 +296,19 @@ def test_force_does_not_replace_what_somebody_put_there_meanwhile(
     assert sorted(os.listdir(tool.parent)) == ["other"] * linked + ["tool"]
 
 
+def test_force_replaces_what_somebody_writes_to(gone: Path, bring_back: PutBack, steps: dict[str, Any]) -> None:
+    """As a service does that opened its log again."""
+    gone.write_text("newer")
+
+    def write() -> None:
+        with open(gone, "a") as file:
+            file.write("still")
+
+    steps["copy_content"] = lambda *arguments: (write(), LOCAL.copy_content(*arguments))
+    assert bring_back(force=True).status == "restored"
+    assert gone.read_bytes() == CONTENT
+
+
 def test_a_symlink_that_somebody_put_there_meanwhile_stays(
     gone: Path, bring_back: PutBack, steps: dict[str, Any]
 ) -> None:
@@ -834,7 +847,8 @@ def test_existing(tool: Path, folder: int) -> None:
     sighting = a_sighting()
     candidate = Candidate(a_deleted_file(sighting), sighting, [])
     order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, None, Terms(), set(), LOCAL)
-    existing = _put_back._existing(order)
-    assert existing is not None
-    assert (existing.size, existing.sha256, existing.metadata.mode) == (len(CONTENT), SHA256, 0o755)
-    assert _put_back._existing(order._replace(target=order.target._replace(name=b"nothing"))) is None
+    with _put_back._existing(order) as existing:
+        assert existing is not None
+        assert (existing.size, existing.sha256, existing.metadata.mode) == (len(CONTENT), SHA256, 0o755)
+    with _put_back._existing(order._replace(target=order.target._replace(name=b"nothing"))) as existing:
+        assert existing is None

@@ -39,6 +39,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL, local_host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import NotSyncedError
+from ansible_collections.procfs.rescue.plugins.module_utils._report import diff_of
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from unit.plugins.holders import NOBODY, Held, Holders, fields_of, in_child, memfd, wait_until
 
@@ -464,10 +465,15 @@ def test_what_a_share_could_not_do_is_done_by_ourselves(
 
 
 @pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("linked", [False, True])
 def test_what_a_share_had_named_when_it_was_killed_is_told(
-    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
+    (top.parent / "twins").mkdir()
     for number in range(8):
+        if linked:
+            (top / str(number)).touch()
+            (top.parent / "twins" / str(number)).hardlink_to(top / str(number))
         lose(str(number))
     (top / "there").touch()
     ours = os.getpid()
@@ -498,6 +504,7 @@ def test_what_a_share_had_named_when_it_was_killed_is_told(
     } == {result["path"] for result in untold}
     assert len(log) == 8 and sum("killed" in line for line in log) == len(untold)
     assert synced[0] == str(top)
+    assert len(diff_of(results)) == 8 - len(untold)
 
 
 def names_shared(work: Callable[[int, int, Any], None], names: list[str]) -> Iterator[Any]:

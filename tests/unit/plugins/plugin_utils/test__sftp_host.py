@@ -23,12 +23,13 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host, Room
 from ansible_collections.procfs.rescue.plugins.module_utils._local_host import LOCAL
 from ansible_collections.procfs.rescue.plugins.module_utils._metadata import Metadata
-from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Recorded, Terms
+from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Effort, Mount, Recorded, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._restore import restore
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe
-from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import sftp_host
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_host import _is_of_one_file, sftp_host
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_metadata import NOT_CARRIED
 from unit.plugins.holders import NOBODY, Holders
+from unit.plugins.samples import a_sighting
 
 CONTENT = b"the original"
 CHECKSUM = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -504,3 +505,13 @@ def test_a_session_that_ends_while_a_file_is_copied(tmp_path: Path, holders: Hol
         assert second["msg"].startswith(f"{tmp_path}/second was not tried: the SFTP session ended, and no other could")
     else:
         assert (second["status"], (tmp_path / "second").read_bytes()) == ("restored", CONTENT)
+
+
+def test_one_file_of_which_subvolumes_have_two() -> None:
+    root, home = Mount(27, "0:24", b"/@", b"/", "btrfs"), Mount(28, "0:24", b"/@home", b"/home", "btrfs")
+    one = a_sighting(path=b"/srv/a", mount=root)
+    assert _is_of_one_file(one, a_sighting(path=b"/srv/b", mount=root))
+    assert not _is_of_one_file(one, a_sighting(path=b"/home/b", mount=home))
+    assert _is_of_one_file(one, a_sighting(path=b"/srv/a", mount=home))
+    assert not _is_of_one_file(one, a_sighting(path=b"/srv/b", mount=None))
+    assert not _is_of_one_file(one, one._replace(file=one.file._replace(inode=one.file.inode + 1)))
