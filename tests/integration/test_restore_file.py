@@ -372,18 +372,32 @@ def test_a_full_target_is_told_before_it_is_filled(host, lab, hold, run_module):
         host.run(["umount", "-l", lab])
 
 
+NEVER_STOPS = """\
+import sys, threading
+f = open(sys.argv[1], 'w+b', 0)
+f.truncate(40_000_000)
+def write():
+    import itertools, os
+    for n in itertools.count(): os.pwrite(f.fileno(), b'%20d' % n, n * 4096 % 40_000_000)
+threading.Thread(target=write, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("options", [{"freeze": True}, {"freeze": True, "freeze_timeout": 0.2}])
+def test_a_writer_that_never_stops_stands_still(host, lab, hold, run_module, options):
+    path = f"{lab}/busy"
+    pid = hold(NEVER_STOPS, path)
+    inside(host, path).unlink()
+    (file,) = run_module("restore_file", {"path": path, **options}).files
+    assert (file["status"], file["frozen"]["stopped"]) == ("restored", [{"pid": pid, "by": "ptrace"}])
+    assert (file["consistent"], file["copies"]) == ((True, 1) if file["frozen"]["in_time"] else (False, 3))
+    assert file["frozen"]["in_time"] or "freeze_timeout" in options
+    assert file["frozen"]["seconds"] < 10
+
+
 def test_a_writer_that_never_stops_is_reported(host, lab, hold, run_module):
     path = f"{lab}/busy"
-    hold(
-        "import sys, threading\n"
-        "f = open(sys.argv[1], 'w+b', 0)\n"
-        "f.truncate(40_000_000)\n"
-        "def write():\n"
-        "    import itertools, os\n"
-        "    for n in itertools.count(): os.pwrite(f.fileno(), b'%20d' % n, n * 4096 % 40_000_000)\n"
-        "threading.Thread(target=write, daemon=True).start()\n",
-        path,
-    )
+    hold(NEVER_STOPS, path)
     inside(host, path).unlink()
     (file,) = run_module("restore_file", {"path": path, "max_copies": 2}).files
     assert file["status"] == "restored" and not file["consistent"] and file["copies"] == 2
