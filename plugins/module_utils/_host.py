@@ -80,6 +80,7 @@ class Host(NamedTuple):
     open_folder: Callable[[bytes, Dict[int, Mount]], Folder]
     open_target: Callable[[bytes, Dict[int, Mount]], Target]
     # The mode of what has the name in an opened folder, None where nothing has.
+    path_of: Callable[[int], Optional[bytes]]
     mode_of: Callable[[int, bytes], Optional[int]]
     # The same of a path as a process sees it, whose mount namespace is believed.
     mode_seen_by: Callable[[int, bytes], Optional[int]]

@@ -63,6 +63,14 @@ def _drafts_at_once() -> int:
     return handles_left() // 8  # each has its folders, and what is done meanwhile needs some
 
 
+def _path_of(folder: int) -> Optional[bytes]:
+    """What the kernel calls an opened folder now, which asks no file system; None where that is too long for it."""
+    try:
+        return os.readlink(b"/proc/self/fd/%d" % folder)
+    except OSError:
+        return None
+
+
 def _mode_of(folder: int, name: bytes) -> Optional[int]:
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
@@ -130,6 +138,7 @@ LOCAL = Host(
     has_ended=lambda: False,
     open_folder=open_folder,
     open_target=open_target,
+    path_of=_path_of,
     mode_of=_mode_of,
     mode_seen_by=_mode_seen_by,
     readlink=_readlink,

@@ -39,7 +39,7 @@ class Order(NamedTuple):
     """``source`` is a readable descriptor of the chosen file, ``swept`` is for `sweep_once`, ``sync`` for `publish`.
 
     ``may_wait``: where it can be, the file need not have its name yet, but is made ready for it (`Outcome.ready`).
-    ``name_ready`` names those that wait, before a file that does not.
+    ``name_ready`` names those that wait, before a file that does not. ``called`` is what the kernel calls the folder.
     """
 
     candidate: Candidate
@@ -53,6 +53,7 @@ class Order(NamedTuple):
     sync: Callable[[int], None] = sync
     may_wait: bool = False
     name_ready: Callable[[], None] = lambda: None
+    called: Optional[bytes] = None
 
     @property
     def algorithms(self) -> List[str]:
@@ -125,7 +126,8 @@ def put_back(order: Order) -> Outcome:
     if order.terms.check_mode:
         return _told(order, partial(_put_back, order, original))
     with folder_there(order.target, order.swept, order.host) as (target, made):
-        order = order._replace(target=target, may_wait=order.may_wait and not made)
+        called = order.host.path_of(target.folder.fd)
+        order = order._replace(target=target, may_wait=order.may_wait and not made, called=called)
         return _told(order, partial(_put_back, order, original))._replace(made=made)
 
 
@@ -242,7 +244,7 @@ def _copied_and_named(order: Order, original: Metadata, existing: Optional[Exist
             if not _is_still_there(order, existing):
                 return Outcome("present", came_back=True)
             backup = host.replace(draft, folder, name, order.terms.backup, order.sync)
-            check_named(draft.fd, order.target, host)
+            check_named(draft.fd, order.target, host, order.called)
             return done._replace(backup=backup)
         if not order.may_wait or draft.hidden is not None:
             order.name_ready()
@@ -253,7 +255,7 @@ def _copied_and_named(order: Order, original: Metadata, existing: Optional[Exist
 
 def _named(order: Order, draft: Draft, done: Outcome, is_synced: bool = False) -> Outcome:
     order.host.publish(draft, order.target.folder.fd, order.target.name, order.sync, is_synced)
-    check_named(draft.fd, order.target, order.host)
+    check_named(draft.fd, order.target, order.host, order.called)
     return done
 
 

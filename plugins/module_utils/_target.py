@@ -99,8 +99,8 @@ def _started(path: bytes, sha256: str, host: Host) -> Optional[bool]:
         host.close(target.folder.fd)
 
 
-def check_named(fd: int, target: Target, host: Host) -> None:
-    """Whether the file that was just named has its name. Raises RescueError."""
+def check_named(fd: int, target: Target, host: Host, called: Optional[bytes] = None) -> None:
+    """Whether what was just named has its name, in a folder that is still ``called`` so. Raises RescueError."""
     try:
         named = host.is_named(fd, target.folder.fd, target.name)
     except OSError as error:
@@ -109,6 +109,12 @@ def check_named(fd: int, target: Target, host: Host) -> None:
         ) from error
     if not named:
         raise RescueError("%s was taken away or replaced the moment it came back." % printable(target.path))
+    now = None if called is None else host.path_of(target.folder.fd)
+    if now != called:
+        raise RescueError(
+            "%s is not there: its folder was renamed while it was restored, and it is in %s now."
+            % (printable(target.path), printable(now or b"the renamed one"))
+        )
 
 
 def not_synced(path: bytes, error: OSError) -> RescueError:

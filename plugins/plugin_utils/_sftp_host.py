@@ -94,6 +94,7 @@ def _host(session: Session, warn: Callable[[str], object]) -> Host:
         has_ended=session.has_ended,
         open_folder=folders.open_folder,
         open_target=folders.open_target,
+        path_of=lambda _folder: None,
         mode_of=folders.mode_of,
         mode_seen_by=folders.mode_seen_by,
         readlink=lambda folder, name: session.run(readlink(path_of(folder, name))),

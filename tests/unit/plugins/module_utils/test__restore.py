@@ -1289,6 +1289,31 @@ def test_who_writes_is_told_and_stopped_whoever_the_file_is_taken_from(
         assert [one["pid"] for one in result["frozen"]["stopped"]] == [writer.pid]
 
 
+@pytest.mark.parametrize("size", [1, 2**21])
+def test_a_folder_that_is_renamed_meanwhile_is_told(top: Path, lose: Callable[..., Held], size: int) -> None:
+    """What was put back is not where it was asked for, by whichever names its folder has been opened."""
+    (top / "a").mkdir()
+    for number in range(3):
+        lose(f"a/{number}", b"x" * size)
+    names: list[bytes] = []
+
+    def publish(draft: Any, folder: int, name: bytes, *more: Any) -> None:
+        names.append(name)
+        if len(names) == 2:
+            (top / "a").rename(top / "b")
+            (top / "a").mkdir()
+        LOCAL.publish(draft, folder, name, *more)
+
+    requests = ({"path": f"{top}/a/{number}"} for number in range(3))
+    first, second, third = outcome(*requests, host=LOCAL._replace(publish=publish))
+    renamed = f"is not there: its folder was renamed while it was restored, and it is in {top}/b now."
+    assert (first[0], second) == ("restored", ("failed", f"{top}/a/1 {renamed}"))
+    if size == 1:  # both waited for their names
+        assert third == ("failed", f"{top}/a/2 {renamed}")
+    else:
+        assert (third[0], os.listdir(top / "a")) == ("restored", ["2"])
+
+
 def test_a_folder_that_comes_back_while_it_is_made_again(top: Path, lose: Callable[..., Held]) -> None:
     (top / "gone").mkdir()
     lose("gone/tool")
