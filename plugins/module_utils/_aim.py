@@ -47,7 +47,10 @@ class Aim:
                     job.wish = wish._replace(path=job.origin.path)
         if wish.dest is not None:
             job.target = self.open_target(wish.dest)
-        return {} if job.target is None or job.target.missing else self.settled(job, job.target)
+        if job.target is None or job.target.missing:
+            job.was_free = True
+            return {}
+        return self.settled(job, job.target)
 
     def open_target(self, path: bytes) -> Target:
         self._check_reached(path)
@@ -73,6 +76,7 @@ class Aim:
         """A result where the name is taken and is to stay so."""
         mode = self.host.mode_of(target.folder.fd, target.name)
         if mode is None:
+            job.was_free = True
             return {}
         if stat.S_ISDIR(mode):
             raise RescueError("%s is a folder, not a file." % printable(target.path))

@@ -8,7 +8,7 @@
 
 import os
 import re
-from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Mount
 
@@ -72,33 +72,35 @@ def flags(fdinfo: bytes) -> Optional[int]:
 def mounts(mountinfo: bytes) -> Dict[int, Mount]:
     """The rows of /proc/PID/mountinfo by mount id; a row that is cut off or odd is left out."""
     rows = list(_rows(mountinfo))
-    # By mount point, whom to ask there.
-    asked: Dict[bytes, Tuple[bytes, ...]] = {
-        mount.mount_point: (mount.mount_point,) for mount, _options in rows if mount.may_never_answer
-    }
-    if asked:
-        rows = [(_with_layers(mount, options, asked), options) for mount, options in rows]
+    remote = [mount.mount_point for mount, _options in rows if mount.may_never_answer]
+    if remote:
+        # By mount point, whom to ask there; the last mount covers those before.
+        asked: Dict[bytes, Tuple[bytes, ...]] = {}
+        for number, (mount, options) in enumerate(rows):
+            layers = _remote_layers(options, asked, remote) if mount.fs_type == "overlay" else ()
+            rows[number] = mount._replace(remote_layers=layers), options
+            remote += [mount.mount_point] if layers else []
+            asked[mount.mount_point] = layers or (mount.mount_point,) * mount.may_never_answer
     return {mount.mount_id: mount for mount, _options in rows}
 
 
-def _with_layers(mount: Mount, options: bytes, asked: Dict[bytes, Tuple[bytes, ...]]) -> Mount:
-    """An overlay with its `remote_layers`, by their names alone; it is ``asked`` by them itself then."""
-    if mount.fs_type != "overlay":
-        return mount
-    above = tuple(point.rstrip(b"/") + b"/" for point in asked)
-    layers = (_unescaped(layer) for some in _LAYERS.findall(options) for layer in some.split(b":"))
-    remote = dict.fromkeys(
-        one for layer in layers if (layer + b"/").startswith(above) for one in _asked_at(layer, asked)
-    )
-    if remote:
-        mount = mount._replace(remote_layers=tuple(remote))
-        asked[mount.mount_point] = mount.remote_layers
-    return mount
+def _remote_layers(options: bytes, asked: Dict[bytes, Tuple[bytes, ...]], remote: List[bytes]) -> Tuple[bytes, ...]:
+    """Of an overlay, by the names of its layers alone; most are below none of the ``remote`` mount points."""
+    above = tuple(point.rstrip(b"/") + b"/" for point in remote)
+    found: Dict[bytes, None] = {}
+    for layers in _LAYERS.findall(options):
+        for layer in map(_unescaped, layers.split(b":")):
+            path = b"/" + layer.lstrip(b"/")
+            if layer.startswith(b"/") and (path + b"/").startswith(above):
+                found.update(dict.fromkeys(_asked_at(path, asked)))
+    return tuple(found)
 
 
 def _asked_at(path: bytes, asked: Dict[bytes, Tuple[bytes, ...]]) -> Tuple[bytes, ...]:
     while path not in asked:
-        path = os.path.dirname(path)
+        below, path = path, os.path.dirname(path)
+        if path == below:  # the root of a holder that sees no mount there
+            return ()
     return asked[path]
 
 

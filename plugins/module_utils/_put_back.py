@@ -6,10 +6,11 @@
 
 """copy -> verify -> publish of one judged file: its name then holds the whole verified file, or nothing changed."""
 
+import errno
 import stat
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import Candidate
 from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
@@ -61,9 +62,10 @@ class Order(NamedTuple):
 
 
 class Existing(NamedTuple):
-    """The file that has the name already, opened."""
+    """The file that has the name already, ``opened`` as long as it is to be told from others."""
 
     fd: int
+    opened: ExitStack
     metadata: Metadata
     size: int
     sha256: str
@@ -160,8 +162,8 @@ def _told(order: Order, work: Callable[[], Outcome]) -> Outcome:
 def _put_back(order: Order, original: Metadata) -> Outcome:
     if not order.terms.check_mode:
         order.host.sweep_once(order.target.folder.fd, order.swept)
-    with _existing(order) as existing:
-        return _put_over(order, original, existing)
+    with ExitStack() as opened:
+        return _put_over(order, original, _existing(order, opened))
 
 
 def _put_over(order: Order, original: Metadata, existing: Optional[Existing]) -> Outcome:
@@ -226,6 +228,7 @@ def _named_again(order: Order, original: Metadata, existing: Optional[Existing])
     )
     if linked is None:
         return None
+    check_named(order.source, order.target, order.host, order.called)
     return _outcome("restored", order, judged, done)._replace(backup=linked.backup)
 
 
@@ -350,23 +353,28 @@ def _is_already(order: Order, existing: Existing, wanted: Metadata, sha256: str)
         raise
 
 
-@contextmanager
-def _existing(order: Order) -> Iterator[Optional[Existing]]:
+def _existing(order: Order, opened: ExitStack) -> Optional[Existing]:
     host = order.host
     fd = None if order.target.missing else host.open_file(order.target.folder.fd, order.target.name)
     if fd is None:
-        yield None
-        return
-    try:
-        yield Existing(fd, host.read_metadata(fd), host.size(fd), host.digests(fd, ["sha256"])["sha256"])
-    finally:
-        host.close(fd)
+        return None
+    opened.callback(host.close, fd)
+    return Existing(fd, opened, host.read_metadata(fd), host.size(fd), host.digests(fd, ["sha256"])["sha256"])
 
 
 def _is_still_there(order: Order, existing: Existing) -> bool:
-    """Whether nobody gave the name to another file since ``existing`` was looked at; it may be gone, too."""
+    """Whether nobody gave the name to another file since ``existing`` was looked at; it may be gone, too.
+
+    That is closed then: the kernel's SMB client can lose a file that is replaced while it is open.
+    """
     host, folder, name = order.host, order.target.folder.fd, order.target.name
-    return host.is_named(existing.fd, folder, name) or host.mode_of(folder, name) is None
+    with existing.opened:
+        try:
+            return host.is_named(existing.fd, folder, name) or host.mode_of(folder, name) is None
+        except OSError as error:
+            if error.errno != errno.ESTALE:  # NFS, when its server has it no more
+                raise
+            return False
 
 
 def _outcome(status: str, order: Order, judged: _Judged, copied: _Copied) -> Outcome:

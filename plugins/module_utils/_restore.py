@@ -300,7 +300,7 @@ class _Rescue:
 
     def _last_step(self, job: Job, tools: Tools, log: Callable[[str], None]) -> Result:
         taken = self.aim.take(job)
-        if taken and job.begun and job.target is not None:
+        if taken and job.begun and job.was_free and job.target is not None:
             return named_untold_of(job, job.target, tools, log)
         return taken or restored(job, tools, log)
 

@@ -50,6 +50,8 @@ class Job:
         # What other hosts could get of it, as was found when it was restored or only looked at.
         self.offer: Optional[Offer] = None
         self.ready: Optional[Waiting] = None
+        # Whether nothing had its name when that was first looked at.
+        self.was_free = False
         # Whether another process of ours was about to name it, and has not told yet that it did.
         self.begun = False
         self.result: Result = {}

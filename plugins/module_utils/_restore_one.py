@@ -116,7 +116,7 @@ def _told_at_last(
     outcome: Outcome,
 ) -> Result:
     terms, host = tools.terms, tools.host
-    if outcome.came_back and job.begun:
+    if outcome.status == "present" and job.begun and job.was_free:
         return named_untold_of(job, target, tools, log)
     job.offer = None if outcome.came_back else offer
     if outcome.status == "restored":

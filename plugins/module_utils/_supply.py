@@ -182,6 +182,7 @@ def _copied(delivery: Delivery, target: Target, terms: Terms, log: Callable[[str
     check_room(target, needed, host)
     if terms.check_mode:
         return _told(delivery, target, metadata, by, witness, {}, [], "restorable", host)
+    called = host.path_of(target.folder.fd)
     with filling(target, needed, host), delivery.draft_in(target.folder.fd) as draft:
         host.write_content(delivery.content(), draft.fd)
         digests = host.draft_digests(draft.fd, ["sha256", witness.algorithm])
@@ -195,7 +196,7 @@ def _copied(delivery: Delivery, target: Target, terms: Terms, log: Callable[[str
             text = "Refused to restore %s: its ACL on %s lets more users at it than its mode %04o."
             raise RescueError(text % (printable(target.path), delivery.by, metadata.mode), ["owner_differs"])
         host.publish(draft, target.folder.fd, target.name)
-        check_named(draft.fd, target, host)
+        check_named(draft.fd, target, host, called)
     log("restored %s from %s" % (printable(target.path), delivery.by))
     return _told(delivery, target, metadata, by, witness, digests, not_kept, "restored", host)
 

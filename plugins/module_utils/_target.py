@@ -15,7 +15,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._errors import Rescu
 from ansible_collections.procfs.rescue.plugins.module_utils._folder import target_to_be
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import Made, Missing, Mount, Target
-from ansible_collections.procfs.rescue.plugins.module_utils._names import printable
+from ansible_collections.procfs.rescue.plugins.module_utils._names import DELETED, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._publish import (
     NotKnownError,
     NotSavedError,
@@ -61,6 +61,8 @@ def folder_there(target: Target, swept: Set[Tuple[int, int]], host: Host) -> Ite
         paths = [ancestor.path for ancestor in target.folder.ancestors[-len(made) :]]
         told = tuple(one._replace(path=path) for one, path in zip(made, paths))
         yield Target(target.folder._replace(fd=folder), target.name), told
+    except _RenamedError:  # another one may have the name by now
+        raise
     except Exception:
         host.unmake_folders(target.folder.fd, made)
         raise
@@ -99,6 +101,10 @@ def _started(path: bytes, sha256: str, host: Host) -> Optional[bool]:
         host.close(target.folder.fd)
 
 
+class _RenamedError(RescueError):
+    """A file is there, but not where it was to be."""
+
+
 def check_named(fd: int, target: Target, host: Host, called: Optional[bytes] = None) -> None:
     """Whether what was just named has its name, in a folder that is still ``called`` so. Raises RescueError."""
     try:
@@ -110,10 +116,11 @@ def check_named(fd: int, target: Target, host: Host, called: Optional[bytes] = N
     if not named:
         raise RescueError("%s was taken away or replaced the moment it came back." % printable(target.path))
     now = None if called is None else host.path_of(target.folder.fd)
-    if now != called:
-        raise RescueError(
+    # NFS and FUSE may have forgotten the name of one that is there: nothing could be put into one that is deleted.
+    if called is not None and now not in (called, called + DELETED, None):
+        raise _RenamedError(
             "%s is not there: its folder was renamed while it was restored, and it is in %s now."
-            % (printable(target.path), printable(now or b"the renamed one"))
+            % (printable(target.path), printable(now or b""))
         )
 
 

@@ -120,6 +120,33 @@ def test_who_mounts_many_overlays_costs_no_memory() -> None:
     assert {mount.remote_layers for number, mount in mounts(rows).items() if number >= 100} == {(b"/net",)}
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [b"//x", b"/a::/data", b"", b"/l\\\\::/u", b"relative", b"/", b"//", b"/a//b/"],
+)
+@pytest.mark.parametrize("root", [b"fuse", b"ext4"])
+def test_layers_may_be_called_anything(root: bytes, layers: bytes) -> None:
+    """By a holder that has another root and mounts of its own."""
+    rows = b"27 1 0:30 / / rw - %b x rw\n28 27 0:31 / /fuse rw - fuse x rw\n" % root
+    rows += b"31 27 0:33 / /merged rw - overlay overlay rw,lowerdir=%b\n" % layers
+    rows += b"32 27 0:33 / /over rw - overlay overlay rw,lowerdir=%b,upperdir=/merged\n" % layers
+    assert set(mounts(rows)) == {27, 28, 31, 32}
+    without_root = rows.partition(b"\n")[2]
+    assert set(mounts(without_root)) == {28, 31, 32}
+
+
+def test_a_layer_is_on_the_mount_that_is_nearest() -> None:
+    rows = b"""27 1 0:30 / / rw - nfs host:/ rw
+28 27 8:1 / /disk rw - ext4 /dev/sda rw
+29 27 0:31 / /covered rw - fuse x rw
+30 27 8:2 / /covered rw - ext4 /dev/sdb rw
+31 27 0:33 / /merged rw - overlay overlay rw,lowerdir=/disk/a:/covered/b,upperdir=/disk/u
+32 27 0:33 / /over rw - overlay overlay rw,lowerdir=/disk/a,upperdir=/diskless
+"""
+    found = mounts(rows)
+    assert (found[31].remote_layers, found[32].remote_layers) == ((), (b"/",))
+
+
 def test_the_layers_that_may_never_answer_are_told() -> None:
     rows = rb"""28 27 0:30 / /net rw - nfs4 host:/ rw
 29 27 0:31 / /other\040net rw - fuse.x x rw

@@ -13,6 +13,7 @@ import stat
 import struct
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable
 
@@ -847,8 +848,25 @@ def test_existing(tool: Path, folder: int) -> None:
     sighting = a_sighting()
     candidate = Candidate(a_deleted_file(sighting), sighting, [])
     order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, None, Terms(), set(), LOCAL)
-    with _put_back._existing(order) as existing:
+    with ExitStack() as opened:
+        existing = _put_back._existing(order, opened)
         assert existing is not None
         assert (existing.size, existing.sha256, existing.metadata.mode) == (len(CONTENT), SHA256, 0o755)
-    with _put_back._existing(order._replace(target=order.target._replace(name=b"nothing"))) as existing:
-        assert existing is None
+        assert _put_back._is_still_there(order, existing)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(existing.fd)
+        assert _put_back._existing(order._replace(target=order.target._replace(name=b"nothing")), opened) is None
+
+
+def test_what_is_replaced_on_a_server_is_not_there_any_more(tool: Path, folder: int) -> None:
+    sighting = a_sighting()
+
+    def stale(*_arguments: object) -> bool:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    candidate = Candidate(a_deleted_file(sighting), sighting, [])
+    order = Order(candidate, -1, Target(a_folder(fd=folder), b"tool"), True, None, Terms(), set(), LOCAL)
+    with ExitStack() as opened:
+        existing = _put_back._existing(order, opened)
+        assert existing is not None
+        assert not _put_back._is_still_there(order._replace(host=LOCAL._replace(is_named=stale)), existing)

@@ -466,8 +466,9 @@ def test_what_a_share_could_not_do_is_done_by_ourselves(
 
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("force", [False, True])
 def test_what_a_share_had_named_when_it_was_killed_is_told(
-    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch, linked: bool
+    top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch, linked: bool, force: bool
 ) -> None:
     (top.parent / "twins").mkdir()
     for number in range(8):
@@ -495,10 +496,11 @@ def test_what_a_share_had_named_when_it_was_killed_is_told(
     monkeypatch.setattr(_unsynced, "sync", sync)
     log: list[str] = []
     names = [*map(str, range(8)), "there"]
-    *results, there = restore([{"path": f"{top}/{name}"} for name in names], Terms(), log.append, LOCAL)
+    requests = [{"path": f"{top}/{name}"} for name in names]
+    *results, there = restore(requests, Terms(force=force, backup=force), log.append, LOCAL)
     untold = [result for result in results if result["status"] == "present"]
     assert untold and all((top / str(number)).read_bytes() == CONTENT for number in range(8))
-    assert {result["changed"] for result in results} == {True} and not there["changed"]
+    assert {result["changed"] for result in results} == {True} and there["status"] == ("failed" if force else "present")
     assert {
         result["msg"].partition(" is there again: a process of this run that was killed")[0] for result in untold
     } == {result["path"] for result in untold}
@@ -1312,6 +1314,47 @@ def test_a_folder_that_is_renamed_meanwhile_is_told(top: Path, lose: Callable[..
         assert third == ("failed", f"{top}/a/2 {renamed}")
     else:
         assert (third[0], os.listdir(top / "a")) == ("restored", ["2"])
+
+
+def test_a_folder_of_somebody_else_is_not_taken_away(top: Path, lose: Callable[..., Held]) -> None:
+    """The one that was made again was renamed, and another one has its name."""
+    (top / "a").mkdir()
+    lose("a/tool")
+    (top / "a").rmdir()
+
+    def publish(*draft: Any) -> None:
+        LOCAL.publish(*draft)
+        (top / "a").rename(top / "b")
+        (top / "a").mkdir()
+
+    [(status, msg)] = outcome({"path": f"{top}/a/tool"}, host=LOCAL._replace(publish=publish), parents=True)
+    assert status == "failed" and f"it is in {top}/b now." in msg
+    assert sorted(os.listdir(top)) == ["a", "b"] and (top / "b" / "tool").read_bytes() == CONTENT
+
+
+def test_a_folder_that_is_renamed_when_its_file_is_linked_again(top: Path, lose: Callable[..., Held]) -> None:
+    (top / "a").mkdir()
+    (top / "a" / "tool").touch()
+    (top / "twin").hardlink_to(top / "a" / "tool")
+    lose("a/tool")
+
+    def link_again(*arguments: Any) -> Any:
+        (top / "a").rename(top / "b")
+        return LOCAL.link_again(*arguments)
+
+    [(status, msg)] = outcome({"path": f"{top}/a/tool"}, host=LOCAL._replace(link_again=link_again))
+    assert status == "failed" and f"it is in {top}/b now." in msg
+
+
+def test_what_the_kernel_does_not_call_by_its_name_is_not_said_to_be_renamed(
+    top: Path, lose: Callable[..., Held]
+) -> None:
+    for called in [b"/a", b"/a (deleted)"], [b"/a", None], [None, b"/a"]:
+        lose()
+        names = iter(called)
+        host = LOCAL._replace(path_of=lambda _folder, names=names: next(names))
+        assert outcome({"path": f"{top}/tool"}, host=host)[0][0] == "restored"
+        (top / "tool").unlink()
 
 
 def test_a_folder_that_comes_back_while_it_is_made_again(top: Path, lose: Callable[..., Held]) -> None:
