@@ -17,8 +17,8 @@ import os
 import select
 import subprocess
 import tempfile
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, Any, NamedTuple, TypeVar, cast
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._paramiko import Message, SFTPClient, sftp
@@ -148,6 +148,7 @@ class Client(SFTPClient):  # type: ignore[misc]
     def __init__(self, pipe: Pipe) -> None:
         self.extensions: dict[bytes, bytes] = {}
         self._pipe = pipe
+        self._is_busy = False
         try:
             super().__init__(pipe)
         except BaseException:
@@ -174,6 +175,27 @@ class Client(SFTPClient):  # type: ignore[misc]
             name = message.get_string()
             self.extensions[name] = message.get_string()
         return version
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Python may collect a generator at any moment, and what that wants to close must not be asked for in the
+        middle of another request or answer: it would wait for paramiko's lock for ever. Raises OSError."""
+        if self._is_busy:
+            raise OSError(errno.EBUSY, "another request is on its way")
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
+
+    def _async_request(self, one: Any, kind: int, *arguments: Any) -> int:
+        with self._alone():
+            number: int = super()._async_request(one, kind, *arguments)
+            return number
+
+    def _read_response(self, waitfor: Any = None) -> Any:
+        with self._alone():
+            return super()._read_response(waitfor)
 
     def run(self, task: Task[T]) -> T:
         """The result of one task. Raises OSError."""

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_requests import (
     PIECE,
@@ -38,7 +38,8 @@ class Copier:
         if self.session.has(b"copy-data"):
             self._copy_on_server(source, target, size)
         else:
-            self.write_content(self.contents.content(source), target)
+            with closing(self.contents.content(source)) as pieces:
+                self.write_content(pieces, target)
         self.session.run(change(path_of(target), st_size=size))
 
     def _copy_on_server(self, source: int, target: int, size: int) -> None:

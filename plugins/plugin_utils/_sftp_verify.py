@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import closing, suppress
 
 from ansible_collections.procfs.rescue.plugins.module_utils._verify import digests_of
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_requests import (
@@ -34,7 +34,7 @@ class Contents:
         size: int = self.session.run(stat(path_of(number))).st_size
         return size
 
-    def content(self, number: int, size: int | None = None) -> Iterator[bytes]:
+    def content(self, number: int, size: int | None = None) -> Generator[bytes, None, None]:
         """The first ``size`` bytes, or as many as it has now, piece by piece; a file may grow without an end."""
         size = self.size(number) if size is None else size
         handle = self.session.run(open_file(path_of(number), READ))
@@ -47,8 +47,9 @@ class Contents:
                         raise piece
                     yield piece
         finally:
-            with suppress(OSError):  # also long after the session was lost, when it is collected
+            with suppress(OSError):  # also long after the session was lost, or in the middle of a request: collected
                 self.session.run(close(handle))
 
     def digests(self, number: int, algorithms: Iterable[str], size: int | None = None) -> dict[str, str]:
-        return digests_of(self.content(number, size), algorithms)
+        with closing(self.content(number, size)) as pieces:
+            return digests_of(pieces, algorithms)

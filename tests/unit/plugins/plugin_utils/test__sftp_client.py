@@ -17,11 +17,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from ansible_collections.procfs.rescue.plugins.plugin_utils import _paramiko
 from ansible_collections.procfs.rescue.plugins.plugin_utils import _sftp_requests as sftp
 from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_client import Client, Pipe, SessionError
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_requests import READ
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_session import Session
+from ansible_collections.procfs.rescue.plugins.plugin_utils._sftp_verify import Contents
+from unit.plugins.holders import in_child
 
 SERVER = b"/usr/lib/openssh/sftp-server"
 
@@ -172,3 +177,28 @@ def test_tasks_that_are_cut_off_close_nothing_over_the_dead_session(client: Clie
     client.sock.limit = 0.2
     with pytest.raises(SessionError, match="did not answer"):
         client.together([sftp.content(b"/proc/self/stat") for _number in range(100)])
+
+
+@pytest.mark.parametrize("step", ["_send_packet", "_read_packet", "add_int"])
+def test_what_is_collected_in_the_middle_of_a_request_waits_for_nothing(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Python may do so whenever it makes an object: an iterator that nobody read to its end then closes its file."""
+    (tmp_path / "file").write_bytes(bytes(100))
+    session = Session(lambda: client)
+    number = session.open_file(os.fsencode(tmp_path / "file"), READ)
+    left = [Contents(session).content(number)]
+    next(left[0])
+    owner = paramiko.Message if step == "add_int" else client
+    real = getattr(owner, step)
+
+    def collect(*arguments: Any) -> Any:
+        left.clear()
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, step, collect)
+
+    def work() -> bool:
+        return session.run(sftp.stat(os.fsencode(tmp_path / "file"))).st_size == 100 and not left
+
+    assert in_child(work, seconds=10)
