@@ -97,7 +97,7 @@ def given(work: Callable[[], T], seconds: float, goes_on: Callable[[], bool]) ->
     """
 
     def tell_it(parent: int, tell: Tell) -> None:
-        _end_with(parent)
+        end_with(parent)
         tell(work(), ())
 
     for message in heard([partial(tell_it, os.getpid())], seconds, goes_on=goes_on):
@@ -116,7 +116,7 @@ def shares(work: Callable[[int, int, Tell], None]) -> Iterator[Any]:
     number = min(_MOST_SHARES, _SHARES * len(os.sched_getaffinity(0)))
 
     def share(parent: int, own: int, tell: Tell) -> None:
-        _end_with(parent)
+        end_with(parent)
         work(own, number, tell)
 
     with suppress(Exception):  # whatever it is, what nobody told of is left for whoever listens
@@ -125,7 +125,8 @@ def shares(work: Callable[[int, int, Tell], None]) -> Iterator[Any]:
                 yield message.told
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """The kernel kills us when ``parent``, which forked us, ends, even where somebody stopped us (prctl(2))."""
     with suppress(Exception):
         import ctypes  # a Python without libffi has none, and one whose library is damaged half of it
 

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple, TypeVar
 
 from ansible_collections.procfs.rescue.plugins.module_utils import _procfs
-from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, given
+from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, end_with, given
 from ansible_collections.procfs.rescue.plugins.module_utils._handle import close, read_at
 from ansible_collections.procfs.rescue.plugins.module_utils._mounts import own_mounts
 
@@ -30,8 +30,6 @@ T = TypeVar("T")
 
 # ptrace(2), Linux 3.4.
 _SEIZE, _INTERRUPT = 0x4206, 0x4207
-# prctl(2).
-_PDEATHSIG = 1
 
 # The host cannot do without them for a moment: logins, logs, names of users. By comm or by the program's name.
 _NEEDED = re.compile(
@@ -71,8 +69,7 @@ def while_frozen(
     """What ``work`` gives, done while the processes ``writers`` stand still, for ``seconds`` at most.
 
     ``writers`` are pids with their start times: whoever else has got the number is left alone. Processes that they
-    start meanwhile and that have the file (st_dev, st_ino) open or mapped for writing are stopped,
-    too.
+    start meanwhile and that have the file (st_dev, st_ino) open or mapped for writing are stopped, too.
     ``work`` must ask none of the host's services for anything. Raises what ``work`` raises.
     """
     there = [pid for pid, started in writers.items() if _start_time(pid) == started]
@@ -82,11 +79,12 @@ def while_frozen(
         return work(), Frozen({}, spared)
     told, tell = os.pipe()
     held, hold = os.pipe()
+    parent = os.getpid()
     watchdog = os.fork()
     if watchdog == 0:
         try:
             _detach(tell, held)
-            _watch(partial(_Freezer, wanted, spared, identity, tell, seconds / 8), tell, held, seconds)
+            _watch(partial(_Freezer, wanted, spared, identity, tell, seconds / 8), parent, tell, held, seconds)
         finally:
             os._exit(0)
     for fd in tell, held:
@@ -182,7 +180,7 @@ def _detach(*keep: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _watch(make: Callable[[], "_Freezer"], tell: int, held: int, seconds: float) -> None:
+def _watch(make: Callable[[], "_Freezer"], parent: int, tell: int, held: int, seconds: float) -> None:
     started = time.monotonic()
     # What /proc is asked for may never be answered. This ends us all the same, as no handler of Python's would.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -190,8 +188,8 @@ def _watch(make: Callable[[], "_Freezer"], tell: int, held: int, seconds: float)
     freezer = make()
     try:
         freezer.stop(started + seconds / 2)
-        if not freezer.signalled:
-            _end_with_parent()
+        if not freezer.signalled:  # those that we trace go on when we end; those that got SIGSTOP need us
+            end_with(parent)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _say(tell, [freezer.ways, freezer.spared])
         held_on = select.poll()  # select(2) takes no number of 1,024 or more
@@ -348,14 +346,6 @@ def _ptrace() -> Optional[Callable[[int, int], bool]]:
     call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     call.restype = ctypes.c_long
     return lambda request, tid: bool(call(request, tid, None, None) == 0)
-
-
-def _end_with_parent() -> None:
-    """The kernel kills us when our parent dies, even where somebody stopped us: then those that we trace go on."""
-    with suppress(ImportError):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
 
 
 def _threads(pid: int) -> List[int]:

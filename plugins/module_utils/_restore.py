@@ -10,21 +10,18 @@ import os
 import re
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.procfs.rescue.plugins.module_utils._aim import Aim
 from ansible_collections.procfs.rescue.plugins.module_utils._choose import may_be_wanted
 from ansible_collections.procfs.rescue.plugins.module_utils._deadline import SilenceError, Tell
-from ansible_collections.procfs.rescue.plugins.module_utils._draft import Draft
 from ansible_collections.procfs.rescue.plugins.module_utils._errors import RescueError, fault
 from ansible_collections.procfs.rescue.plugins.module_utils._host import Host
 from ansible_collections.procfs.rescue.plugins.module_utils._model import NORMAL, Mount, Scan, Terms
 from ansible_collections.procfs.rescue.plugins.module_utils._names import original_path, path_fields, printable
 from ansible_collections.procfs.rescue.plugins.module_utils._other_sources import tell_needs, tell_offers
-from ansible_collections.procfs.rescue.plugins.module_utils._publish import Linked
 from ansible_collections.procfs.rescue.plugins.module_utils._report import Reporter
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_job import Job, Result
 from ansible_collections.procfs.rescue.plugins.module_utils._restore_one import Tools, named_untold_of, restored
@@ -36,6 +33,7 @@ from ansible_collections.procfs.rescue.plugins.module_utils._restore_result impo
 )
 from ansible_collections.procfs.rescue.plugins.module_utils._seen import Seen
 from ansible_collections.procfs.rescue.plugins.module_utils._unsynced import Unsynced
+from ansible_collections.procfs.rescue.plugins.module_utils._without_folders import NeedsFolderError, without_folders
 
 # For how many deadlines nothing may happen in what was begun: a server may write what it got to a disk meanwhile.
 _PATIENCE = 6
@@ -227,6 +225,7 @@ class _Rescue:
             if not job.result
             and job.place is not None
             and places[job.place] == 1
+            and job.was_free
             and all(one.file.allocated <= _SMALL for one in tools.seen.meant(job.wish))
             and not self._may_never_answer(job, tools.seen)
         ]
@@ -235,7 +234,7 @@ class _Rescue:
         if self.terms.parents:
             alone = self._in_folders_that_are_there(alone, tools)
 
-        tools = tools._replace(host=_without_folders(self.host))
+        tools = tools._replace(host=without_folders(self.host))
 
         def work(own: int, shares: int, tell: Tell) -> None:
             share = range(own, len(alone), shares)
@@ -338,7 +337,7 @@ class _Rescue:
         started = time.monotonic()
         try:
             result = work()
-        except _NeedsFolderError:
+        except NeedsFolderError:
             result = {}
         except Exception as error:  # noqa: BLE001  (whatever is wrong with one file, the others must come back)
             result = _failure(job, error)
@@ -353,31 +352,6 @@ def _failure(job: Job, error: Exception) -> Result:
     if isinstance(error, OSError):
         return result_of(job, "failed", "%s: %s." % (job.what, fault(error)), refused=[])
     return result_of(job, "failed", "%s: unexpected %s: %s." % (job.what, type(error).__name__, error), refused=[])
-
-
-class _NeedsFolderError(Exception):
-    """To put it back takes a hidden folder, of which there is to be but one if we are killed."""
-
-
-def _without_folders(host: Host) -> Host:
-    """Raises _NeedsFolderError where a hidden folder is needed."""
-
-    @contextmanager
-    def draft_in(folder: int, **_nameless: bool) -> Iterator[Draft]:
-        with ExitStack() as stack:
-            try:
-                draft = stack.enter_context(host.draft_in(folder, nameless=True))
-            except OSError as error:
-                raise _NeedsFolderError from error
-            yield draft
-
-    def link_again(fd: int, folder: int, name: bytes, replacing: bool, *more: Any) -> Optional[Linked]:
-        return needs_folder() if replacing else host.link_again(fd, folder, name, replacing, *more)
-
-    def needs_folder(*_arguments: Any) -> Any:
-        raise _NeedsFolderError
-
-    return host._replace(draft_in=draft_in, link_again=link_again, replace=needs_folder, make_folders=needs_folder)
 
 
 def _folder_of(job: Job) -> bytes:

@@ -568,36 +568,31 @@ def test_what_was_appended_after_it_was_archived_stays(
         assert file.read() == b"late"
 
 
+@pytest.mark.parametrize(
+    ("flags", "line", "content"),
+    [
+        (os.O_WRONLY, "os.write(fd, b'late')", b"late" + TEXT[4:]),
+        # As logrotate's copytruncate does it; then more was appended than was there before.
+        (APPEND, f"os.ftruncate(fd, 0), os.write(fd, b'new' * {SIZE})", b"new" * SIZE),
+    ],
+)
 def test_what_was_overwritten_after_it_was_archived_is_not_freed(
     log: Path,
     program: Callable[..., int],
     tell: Callable[[int, str], None],
     elsewhere: Path,
     monkeypatch: pytest.MonkeyPatch,
+    flags: int,
+    line: str,
+    content: bytes,
 ) -> None:
-    pid = program(log, os.O_WRONLY)
+    pid = program(log, flags)
     log.unlink()
-    between_the_looks(monkeypatch, lambda: tell(pid, "os.write(fd, b'late')"))
+    between_the_looks(monkeypatch, lambda: tell(pid, line))
     (result,) = chosen(path=str(log), archive=str(elsewhere))["files"]
     assert (result["status"], result["refused"], result["freed"]) == ("failed", ["changed"], 0)
     assert state_of(pid).st_blocks * 512 >= SIZE
-
-
-def test_what_was_begun_anew_after_it_was_archived_is_not_freed(
-    log: Path,
-    program: Callable[..., int],
-    tell: Callable[[int, str], None],
-    elsewhere: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As logrotate's copytruncate does it; then more was appended than was there before."""
-    pid = program(log)
-    log.unlink()
-    anew = f"os.ftruncate(fd, 0), os.write(fd, b'new' * {SIZE})"
-    between_the_looks(monkeypatch, lambda: tell(pid, anew))
-    (result,) = chosen(path=str(log), archive=str(elsewhere))["files"]
-    assert (result["status"], result["refused"], result["freed"]) == ("failed", ["changed"], 0)
-    assert Path(f"/proc/{pid}/fd/{fd_of(pid)}").read_bytes() == b"new" * SIZE
+    assert Path(f"/proc/{pid}/fd/{fd_of(pid)}").read_bytes() == content
 
 
 def test_what_is_overwritten_right_after_it_was_compared_is_not_freed(

@@ -435,6 +435,20 @@ def test_what_takes_a_hidden_folder_is_not_shared(
 
 
 @pytest.mark.usefixtures("many")
+def test_what_is_to_be_replaced_is_copied_once(top: Path, lose: Callable[..., Held]) -> None:
+    """That takes a hidden folder: it is not even begun by those who may not make one."""
+    for number in range(6):
+        lose(str(number))
+        if number % 2:
+            (top / str(number)).write_text("newer")
+    shared: list[str] = []
+    host = LOCAL._replace(shares=partial(names_shared, names=shared))
+    results = restored(*({"path": f"{top}/{number}"} for number in range(6)), host=host, force=True)
+    assert [result["status"] for result in results] == ["restored"] * 6
+    assert shared == [f"{top}/{number}" for number in (0, 2, 4)]
+
+
+@pytest.mark.usefixtures("many")
 def test_a_library_that_is_damaged_costs_no_file(
     top: Path, lose: Callable[..., Held], monkeypatch: pytest.MonkeyPatch
 ) -> None:
